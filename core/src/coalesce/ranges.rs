@@ -1,0 +1,158 @@
+use super::{Coalescer, Join, MappedRange};
+use crate::access::Permissions;
+use crate::address::{DomainId, IovaRange, PhysAddr, SourceId};
+use crate::memory::PhysReader;
+use crate::radix::{Extent, Statistics};
+use crate::vtd::{AddressSpace, Device, Fault, Unit};
+use crate::walk::{Event, Scratch, UnitWalk};
+
+/// A stretch of memory that a device can reach, or for [`Join::Iova`] of addresses that it can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceRange {
+    /// Whose requests it is about.
+    pub source_id: SourceId,
+    /// The domain-id under which the unit caches the translations.
+    pub domain: DomainId,
+    /// The addresses that the device uses.
+    pub iova: IovaRange,
+    /// The memory behind the first of them, if the memory is consecutive throughout.
+    pub phys: Option<PhysAddr>,
+    /// What the device may do there.
+    pub permissions: Permissions,
+    /// log2 of the size of the smallest leaf; `None` when requests pass through without page tables.
+    pub page_size_log2: Option<u8>,
+}
+
+/// The ranges of every device of a unit, in the order of source-id and IOVA.
+///
+/// Made by [`Unit::ranges`]. What can't be followed is an `Err` in its place in that order, and the next call
+/// goes on behind it. It can be limited like the walk that it is [made from](From).
+#[derive(Debug)]
+pub struct DeviceRanges<'m, R: ?Sized> {
+    walk: UnitWalk<'m, R>,
+    coalescer: Coalescer,
+    /// The run that is being taken, and how many of its leaves are.
+    run: Option<(Extent, usize)>,
+    /// Comes next, when the range before it had to be closed first.
+    pending: Option<Result<DeviceRange, Fault>>,
+    /// Whose range is open.
+    owner: Option<(SourceId, DomainId)>,
+}
+
+impl Unit {
+    /// The ranges of every device of this unit, joined where both the IOVA and the memory continue.
+    ///
+    /// ```
+    /// use iopt::memory::{Slot, SparseMemory};
+    /// use iopt::vtd::{Rtaddr, Unit};
+    /// use iopt::walk::Scratch;
+    /// use iopt::PhysAddr;
+    ///
+    /// let mut slots = [Slot::EMPTY; 5];
+    /// let mut memory = SparseMemory::new(&mut slots);
+    /// memory.write_u64(PhysAddr(0x1000), 0x2001)?; // root entry of bus 0: context table at 0x2000
+    /// memory.write_u64(PhysAddr(0x2080), 0x3001)?; // context entry of 00:01.0: page table at 0x3000 …
+    /// memory.write_u64(PhysAddr(0x2088), 0x101)?; // … of 3 levels (AW 1), domain 1
+    /// memory.write_u64(PhysAddr(0x3000), 0x4003)?;
+    /// memory.write_u64(PhysAddr(0x4008), 0x8020_0083)?; // two pages of 2 MiB, one after the other
+    /// memory.write_u64(PhysAddr(0x4010), 0x8040_0083)?;
+    ///
+    /// let mut scratch = Scratch::new();
+    /// let mut lines = Vec::new();
+    /// for range in Unit::new(Rtaddr(0x1000))?.ranges(&memory, &mut scratch) {
+    ///     let range = range?;
+    ///     lines.push(format!("{} {} {}", range.source_id, range.iova, range.permissions));
+    /// }
+    /// assert_eq!(lines, ["00:01.0 0x200000-0x5fffff rw"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ranges<'m, R: PhysReader + ?Sized>(&self, reader: &'m R, scratch: &'m mut Scratch) -> DeviceRanges<'m, R> {
+        DeviceRanges::new(self.walk(reader, scratch), Join::Both)
+    }
+}
+
+impl<'m, R: PhysReader + ?Sized> DeviceRanges<'m, R> {
+    /// The ranges that `walk` comes to, joined as `join` says.
+    #[must_use]
+    pub fn new(walk: UnitWalk<'m, R>, join: Join) -> Self {
+        Self { walk, coalescer: Coalescer::new(join), run: None, pending: None, owner: None }
+    }
+
+    /// What has been done so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.walk.statistics()
+    }
+
+    fn owned(&self, range: MappedRange) -> Option<Result<DeviceRange, Fault>> {
+        let (source_id, domain) = self.owner?;
+        Some(Ok(DeviceRange {
+            source_id,
+            domain,
+            iova: range.iova,
+            phys: range.phys,
+            permissions: range.permissions,
+            page_size_log2: Some(range.page_size_log2),
+        }))
+    }
+
+    /// Closes the open range; what comes after it is `pending`.
+    fn close(&mut self) -> Option<Result<DeviceRange, Fault>> {
+        match self.coalescer.finish() {
+            Some(range) => self.owned(range),
+            None => self.pending.take(),
+        }
+    }
+}
+
+impl<R: PhysReader + ?Sized> Iterator for DeviceRanges<'_, R> {
+    type Item = Result<DeviceRange, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(pending) = self.pending.take() {
+            return Some(pending);
+        }
+        loop {
+            if let Some((extent, index)) = self.run.take() {
+                let run = self.walk.run(&extent)?;
+                if let Some((range, next)) = self.coalescer.feed(&run, index) {
+                    self.run = Some((extent, next));
+                    return self.owned(range);
+                }
+            }
+            match self.walk.advance() {
+                Some(Event::Run(extent)) => self.run = Some((extent, 0)),
+                Some(Event::Table(_)) => {}
+                Some(Event::Fault(fault)) => {
+                    self.pending = Some(Err(fault));
+                    return self.close();
+                }
+                Some(Event::Device) => {
+                    let device = *self.walk.device()?;
+                    self.pending = pass_through(&device).map(Ok);
+                    let closed = self.close();
+                    self.owner = Some((device.source_id, device.domain()));
+                    if closed.is_some() {
+                        return closed;
+                    }
+                }
+                None => return self.close(),
+            }
+        }
+    }
+}
+
+/// All that a device reaches whose requests pass through.
+fn pass_through(device: &Device) -> Option<DeviceRange> {
+    match &device.space {
+        AddressSpace::SecondStage(_) => None,
+        AddressSpace::PassThrough { .. } => Some(DeviceRange {
+            source_id: device.source_id,
+            domain: device.domain(),
+            iova: device.space.input(),
+            phys: Some(PhysAddr(0)),
+            permissions: Permissions::READ_WRITE,
+            page_size_log2: None,
+        }),
+    }
+}

@@ -1,0 +1,421 @@
+use super::{Defect, Entry, Format, Level, MAX_LEVELS, Run, scan};
+use crate::access::Permissions;
+use crate::address::{Iova, IovaRange, PhysAddr};
+use crate::memory::{Page, PhysReader, ReadError, Word};
+
+/// Room for the tables on one path, for readers that can't lend: a page per level.
+pub type TableScratch = [Page; MAX_LEVELS];
+
+/// What the cursor yields.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'p> {
+    /// A table was read and its entries come next; [`Cursor::skip_table`] leaves them out.
+    Table(Table),
+    /// A run of leaves.
+    Run(Run<'p>),
+    /// An entry that can't be followed; the walk goes on behind it.
+    Malformed(Malformed),
+}
+
+/// A table that the walk entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Where it lies.
+    pub addr: PhysAddr,
+    /// Its level; 1 holds 4 KiB leaves.
+    pub level: u8,
+    /// The first address that it maps.
+    pub iova: Iova,
+}
+
+/// An entry that can't be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The table that holds the entry.
+    pub table: PhysAddr,
+    /// The level of that table.
+    pub level: u8,
+    /// The index of the entry in it.
+    pub index: u16,
+    /// The entry as it stands in the table.
+    pub raw: u64,
+    /// The first address that the entry would map.
+    pub iova: Iova,
+    /// What is wrong with it.
+    pub defect: Defect,
+}
+
+/// What a walk has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Table pages visited.
+    pub tables: u64,
+    /// Leaves in the runs that were yielded.
+    pub leaves: u64,
+    /// Entries that could not be followed.
+    pub faults: u64,
+    /// Pages copied out of memory that could not be lent.
+    pub pages_read: u64,
+    /// Bytes of table pages that were lent, so not copied.
+    pub bytes_lent: u64,
+}
+
+impl Statistics {
+    /// Gets the page at `addr` lent, or copies it to `copy` and returns `None`.
+    #[inline]
+    pub(crate) fn fetch<'m, R: PhysReader + ?Sized>(
+        &mut self,
+        reader: &'m R,
+        addr: PhysAddr,
+        copy: &mut Page,
+    ) -> Result<Option<&'m Page>, ReadError> {
+        let lent = reader.lend_page(addr);
+        if lent.is_some() {
+            self.bytes_lent = self.bytes_lent.wrapping_add(crate::address::PAGE_SIZE);
+        } else {
+            reader.read_page(addr, copy)?;
+            self.pages_read = self.pages_read.wrapping_add(1);
+        }
+        self.tables = self.tables.wrapping_add(1);
+        Ok(lent)
+    }
+}
+
+/// A place in a tree of tables, and the way onward: in ascending IOVA order, with a fixed stack and no heap.
+///
+/// Each table page is fetched once per visit and never looked at again after the cursor has left it. The
+/// work is bounded by a budget of tables; a table on its own path is reported, not followed.
+#[derive(Debug)]
+pub struct Cursor<'m, R: ?Sized, F> {
+    reader: &'m R,
+    format: F,
+    copies: &'m mut TableScratch,
+    frames: [Frame<'m>; MAX_LEVELS],
+    /// The level of the table that the cursor stands in; 0 when it has left the tree.
+    level: u8,
+    /// The level of the tree's top table; 0 before the first successful start.
+    top: u8,
+    /// Nothing that ends before this address is yielded.
+    from: u64,
+    /// Nothing that starts behind this address is yielded.
+    last: u64,
+    statistics: Statistics,
+    max_tables: u64,
+}
+
+/// The cursor's place in one table on its path.
+#[derive(Clone, Copy, Debug)]
+struct Frame<'m> {
+    /// The table if it was lent; otherwise it is the copy for its level.
+    lent: Option<&'m Page>,
+    table: PhysAddr,
+    /// What the path down to this table lets through.
+    permissions: Permissions,
+    /// The first address that the table maps.
+    base: u64,
+    /// The next entry to look at.
+    next: usize,
+    /// The last entry to look at.
+    last: usize,
+}
+
+const NOWHERE: Frame<'static> =
+    Frame { lent: None, table: PhysAddr(0), permissions: Permissions::NONE, base: 0, next: 1, last: 0 };
+
+/// An [`Item`] without its borrow of the page.
+pub(crate) enum Found {
+    Table(Table),
+    Run(Extent),
+    Malformed(Malformed),
+}
+
+/// Where a run lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    level: u8,
+    index: usize,
+    len: usize,
+    linear: usize,
+    permissions: Permissions,
+}
+
+impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
+    /// A cursor in no tree yet: [`start`](Self::start) puts it into one.
+    pub fn new(reader: &'m R, copies: &'m mut TableScratch) -> Self
+    where
+        F: Default,
+    {
+        Self {
+            reader,
+            format: F::default(),
+            copies,
+            frames: [NOWHERE; MAX_LEVELS],
+            level: 0,
+            top: 0,
+            from: 0,
+            last: 0,
+            statistics: Statistics::default(),
+            max_tables: u64::MAX,
+        }
+    }
+
+    /// Sets how many tables may be visited, all starts taken together.
+    pub fn set_max_tables(&mut self, max_tables: u64) {
+        self.max_tables = max_tables;
+    }
+
+    /// What has been done so far, all starts taken together.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Leaves that were yielded turned out to be of no use.
+    pub(crate) fn forget_leaves(&mut self, leaves: u64) {
+        self.statistics.leaves = self.statistics.leaves.wrapping_sub(leaves);
+    }
+
+    /// Gets the page at `addr` lent, or copies it to `copy` and returns `None`. It counts as a table.
+    #[inline]
+    pub(crate) fn fetch(&mut self, reader: &'m R, addr: PhysAddr, copy: &mut Page) -> Result<Option<&'m Page>, Defect> {
+        if self.statistics.tables >= self.max_tables {
+            return Err(Defect::Budget { tables: self.max_tables });
+        }
+        self.statistics.fetch(reader, addr, copy).map_err(Defect::Unreadable)
+    }
+
+    /// Goes to the top table of another tree, at `root`, to visit the leaves that overlap `window`. A leaf
+    /// that only partly lies in the window is yielded whole.
+    ///
+    /// # Errors
+    /// The [`Defect`] that keeps the top table from being read: there is no memory, or no budget.
+    pub fn start(&mut self, format: F, root: PhysAddr, window: IovaRange) -> Result<Table, Defect> {
+        (self.level, self.top) = (0, 0);
+        self.format = format;
+        self.from = window.first().0;
+        self.last = window.last().0;
+        let height = level_number(self.format.levels().len());
+        let table = self.enter(height, root, Permissions::READ_WRITE, 0)?;
+        self.top = height;
+        Ok(table)
+    }
+
+    /// The next item, in ascending IOVA order; `None` when there is no more.
+    ///
+    /// It is no `Iterator`, since a run borrows the table page that the next call may replace.
+    #[allow(clippy::should_implement_trait, reason = "a run borrows from the cursor, which no Iterator can say")]
+    pub fn next(&mut self) -> Option<Item<'_>> {
+        match self.advance()? {
+            Found::Table(table) => Some(Item::Table(table)),
+            Found::Run(extent) => Some(Item::Run(self.run(&extent)?)),
+            Found::Malformed(malformed) => Some(Item::Malformed(malformed)),
+        }
+    }
+
+    /// Leaves the table that the cursor stands in, without looking at the rest of it: after an
+    /// [`Item::Table`], all that lies below that table.
+    pub fn skip_table(&mut self) {
+        self.pop();
+    }
+
+    /// The first address that the next items can concern, to [`seek`](Self::seek) to with a later cursor;
+    /// `None` at the end.
+    #[must_use]
+    pub fn position(&self) -> Option<Iova> {
+        let mut level = self.level;
+        while let (Some(frame), Some(shape)) = (self.frame(level), self.shape(level)) {
+            if frame.next <= frame.last {
+                return Some(Iova(frame.base.wrapping_add(offset(shape, frame.next)).max(self.from)));
+            }
+            level = level.wrapping_add(1);
+        }
+        None
+    }
+
+    /// Goes to `iova`, forwards or backwards: what comes next is the first item that concerns it or an address
+    /// behind it. Tables on the path that both places share are not read again.
+    pub fn seek(&mut self, iova: Iova) {
+        self.seek_within(iova, Iova(self.last));
+    }
+
+    /// Goes to the start of `window`, which replaces the one given to [`start`](Self::start).
+    pub fn set_window(&mut self, window: IovaRange) {
+        // The tables that the cursor stands in were entered for the old window, but for the top one.
+        self.level = self.top;
+        self.seek_within(window.first(), window.last());
+    }
+
+    fn seek_within(&mut self, iova: Iova, last: Iova) {
+        (self.from, self.last) = (iova.0, last.0);
+        // After the end, the top table is still at hand.
+        let mut level = if self.level == 0 { self.top } else { self.level };
+        while let (Some(shape), Some(frame)) = (self.shape(level), self.frame(level)) {
+            let span = IovaRange::block(Iova(frame.base), shape.size_log2.saturating_add(shape.index_bits));
+            if level >= self.top || span.contains(iova) {
+                break;
+            }
+            level = level.wrapping_add(1);
+        }
+        let (from, last) = (self.from, self.last);
+        if let (Some(shape), Some(frame)) = (self.format.levels().get(place(level)), self.frames.get_mut(place(level)))
+        {
+            (frame.next, frame.last) = window(shape, frame.base, from, last);
+        }
+        self.level = level;
+    }
+
+    pub(crate) fn advance(&mut self) -> Option<Found> {
+        loop {
+            let depth = place(self.level);
+            let shape = self.format.levels().get(depth)?;
+            let frame = self.frames.get_mut(depth)?;
+            let page = match frame.lent {
+                Some(page) => page,
+                None => self.copies.get(depth)?,
+            };
+            let Some(index) = scan::next_present(page, frame.next, frame.last, shape.present) else {
+                self.pop();
+                continue;
+            };
+            let raw = page.word(index);
+            let permissions = frame.permissions & self.format.permissions(raw);
+            match self.format.decode(shape, raw) {
+                Entry::Absent => frame.next = index.wrapping_add(1),
+                Entry::Leaf(_) => {
+                    let words = page.words().get(index..=frame.last)?;
+                    let linear = scan::linear(words, shape.run_mask(), shape.leaf_address, shape.size());
+                    let rest = words.get(linear..).unwrap_or_default();
+                    let like = |word: &Word| (word.get() ^ raw) & shape.run_mask() == 0;
+                    let more = if rest.first().is_some_and(like) { scan::equal(rest, shape.run_mask()) } else { 0 };
+                    let len = linear.wrapping_add(more);
+                    frame.next = index.wrapping_add(len);
+                    self.statistics.leaves = self.statistics.leaves.wrapping_add(len as u64);
+                    return Some(Found::Run(Extent { level: self.level, index, len, linear, permissions }));
+                }
+                Entry::Table(table) => {
+                    frame.next = index.wrapping_add(1);
+                    let base = frame.base.wrapping_add(offset(shape, index));
+                    if frame.next <= frame.last {
+                        let after = page.word(frame.next);
+                        if let Entry::Table(next) = self.format.decode(shape, after) {
+                            self.reader.prefetch(next);
+                        }
+                    }
+                    return match self.enter(self.level.wrapping_sub(1), table, permissions, base) {
+                        Ok(table) => Some(Found::Table(table)),
+                        Err(defect) => self.malformed(index, raw, defect),
+                    };
+                }
+                Entry::Malformed(bits) => {
+                    frame.next = index.wrapping_add(1);
+                    return self.malformed(index, raw, Defect::ReservedBits(bits));
+                }
+            }
+        }
+    }
+
+    /// The run at `extent`, which [`advance`](Self::advance) returned last.
+    #[inline]
+    pub(crate) fn run(&self, extent: &Extent) -> Option<Run<'_>> {
+        let shape = self.shape(extent.level)?;
+        let frame = self.frame(extent.level)?;
+        let page = frame.lent.or(self.copies.get(place(extent.level)))?;
+        let entries = page.words().get(extent.index..)?.get(..extent.len)?;
+        Some(Run {
+            iova: Iova(frame.base.wrapping_add(offset(shape, extent.index))),
+            table: frame.table,
+            index: u16::try_from(extent.index).unwrap_or(0),
+            level: extent.level,
+            page_size_log2: shape.size_log2,
+            permissions: extent.permissions,
+            attributes: entries.first()?.get() & shape.attributes,
+            entries,
+            linear: extent.linear,
+            address_mask: shape.leaf_address,
+        })
+    }
+
+    /// Reads the table at `addr` and makes it the one that the cursor stands in.
+    fn enter(&mut self, level: u8, addr: PhysAddr, permissions: Permissions, base: u64) -> Result<Table, Defect> {
+        for ancestor in level.wrapping_add(1)..=self.top {
+            if self.frame(ancestor).is_some_and(|frame| frame.table == addr) {
+                return Err(Defect::Loop { table: addr, level: ancestor });
+            }
+        }
+        if self.statistics.tables >= self.max_tables {
+            return Err(Defect::Budget { tables: self.max_tables });
+        }
+        let depth = place(level);
+        let (Some(shape), Some(frame), Some(copy)) =
+            (self.format.levels().get(depth), self.frames.get_mut(depth), self.copies.get_mut(depth))
+        else {
+            return Err(Defect::NoSuchLevel { level });
+        };
+        let lent = self.statistics.fetch(self.reader, addr, copy).map_err(Defect::Unreadable)?;
+        let (next, last) = window(shape, base, self.from, self.last);
+        *frame = Frame { lent, table: addr, permissions, base, next, last };
+        self.level = level;
+        Ok(Table { addr, level, iova: Iova(base) })
+    }
+
+    fn malformed(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Found> {
+        let frame = self.frame(self.level)?;
+        let malformed = Malformed {
+            table: frame.table,
+            level: self.level,
+            index: u16::try_from(index).unwrap_or(0),
+            raw,
+            iova: Iova(frame.base.wrapping_add(offset(self.shape(self.level)?, index))),
+            defect,
+        };
+        self.statistics.faults = self.statistics.faults.wrapping_add(1);
+        if let Defect::Budget { .. } = defect {
+            self.level = 0;
+        }
+        Some(Found::Malformed(malformed))
+    }
+
+    fn pop(&mut self) {
+        self.level = if self.level >= self.top { 0 } else { self.level.wrapping_add(1) };
+    }
+
+    fn shape(&self, level: u8) -> Option<&Level> {
+        self.format.levels().get(place(level))
+    }
+
+    fn frame(&self, level: u8) -> Option<&Frame<'m>> {
+        self.frames.get(place(level))
+    }
+}
+
+/// Where the arrays have this level; level 0, which is none, lies outside of them.
+#[inline]
+fn place(level: u8) -> usize {
+    usize::from(level).wrapping_sub(1)
+}
+
+fn level_number(level: usize) -> u8 {
+    u8::try_from(level).unwrap_or(0)
+}
+
+#[inline]
+fn offset(shape: &Level, index: usize) -> u64 {
+    (index as u64).checked_shl(u32::from(shape.size_log2)).unwrap_or(0)
+}
+
+/// The first and the last entry of a table at `base` that concern the addresses from `from` to `last`.
+fn window(shape: &Level, base: u64, from: u64, last: u64) -> (usize, usize) {
+    let span = IovaRange::block(Iova(base), shape.size_log2.saturating_add(shape.index_bits));
+    let after_last = shape.entries();
+    let first = match from {
+        from if from <= base => 0,
+        from if from <= span.last().0 => shape.index(from),
+        _ => after_last,
+    };
+    let last = match last {
+        last if last >= span.last().0 => after_last.wrapping_sub(1),
+        last if last >= base => shape.index(last),
+        _ => return (after_last, 0),
+    };
+    (first, last)
+}

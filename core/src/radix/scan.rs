@@ -1,0 +1,171 @@
+//! The inner loops: they look at a table eight entries at a time, which is a cache line, and in a shape
+//! that compilers turn into vector code. Only the line in which something ends is looked at entry by entry.
+
+use crate::memory::{Page, Word};
+
+const LINE: usize = 8;
+
+/// The first entry in `from..=last` that has any bit of `present` set.
+#[inline]
+pub(super) fn next_present(page: &Page, from: usize, last: usize, present: u64) -> Option<usize> {
+    let words = page.words().get(from..=last)?;
+    if words.first()?.get() & present != 0 {
+        return Some(from);
+    }
+    let mut index = from;
+    let mut lines = words.chunks_exact(LINE);
+    for line in lines.by_ref() {
+        if line.iter().fold(0, |any, word| any | word.get()) & present != 0 {
+            return position(line, |word| word & present != 0).map(|at| index.wrapping_add(at));
+        }
+        index = index.wrapping_add(LINE);
+    }
+    position(lines.remainder(), |word| word & present != 0).map(|at| index.wrapping_add(at))
+}
+
+/// How many entries, from the first of `words` on, are leaves like it (equal in the bits of `mask`).
+#[inline]
+pub(super) fn equal(words: &[Word], mask: u64) -> usize {
+    let Some(first) = words.first().map(|word| word.get()) else { return 0 };
+    let mut count = 0usize;
+    let mut lines = words.chunks_exact(LINE);
+    for line in lines.by_ref() {
+        if line.iter().fold(0, |diff, word| diff | (word.get() ^ first)) & mask != 0 {
+            let at = position(line, |word| (word ^ first) & mask != 0);
+            return count.wrapping_add(at.unwrap_or(0));
+        }
+        count = count.wrapping_add(LINE);
+    }
+    let rest = lines.remainder();
+    let at = position(rest, |word| (word ^ first) & mask != 0);
+    count.wrapping_add(at.unwrap_or(rest.len()))
+}
+
+/// How many of `words`, from the first on, equal it in the bits of `mask` and have an address (the bits of
+/// `address`) that is `step` higher each time.
+#[inline]
+pub(super) fn linear(words: &[Word], mask: u64, address: u64, step: u64) -> usize {
+    let Some(first) = words.first().map(|word| word.get()) else { return 0 };
+    let mask = mask | address;
+    // Past the last address that an entry can hold, the sum would run into other bits.
+    let room = address.wrapping_sub(first & address).checked_div(step).unwrap_or(0);
+    let room = usize::try_from(room).unwrap_or(usize::MAX).saturating_add(1);
+    let words = words.get(..room).unwrap_or(words);
+
+    let mut expected = first;
+    let mut count = 0usize;
+    let mut lines = words.chunks_exact(LINE);
+    for line in lines.by_ref() {
+        let mut diff = 0;
+        let mut next = expected;
+        for word in line {
+            diff |= word.get() ^ next;
+            next = next.wrapping_add(step);
+        }
+        if diff & mask != 0 {
+            return count.wrapping_add(linear_position(line, expected, step, mask));
+        }
+        expected = next;
+        count = count.wrapping_add(LINE);
+    }
+    count.wrapping_add(linear_position(lines.remainder(), expected, step, mask))
+}
+
+#[inline]
+fn position(words: &[Word], mut stop: impl FnMut(u64) -> bool) -> Option<usize> {
+    words.iter().position(|word| stop(word.get()))
+}
+
+#[inline]
+fn linear_position(words: &[Word], mut expected: u64, step: u64, mask: u64) -> usize {
+    let end = position(words, |word| {
+        let differs = (word ^ expected) & mask != 0;
+        expected = expected.wrapping_add(step);
+        differs
+    });
+    end.unwrap_or(words.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::radix::Level;
+
+    const LEVEL: Level = Level {
+        size_log2: 12,
+        index_bits: 9,
+        present: 3,
+        leaf: 3,
+        table_address: 0,
+        leaf_address: 0x000f_ffff_ffff_f000,
+        table_reserved: 0,
+        leaf_reserved: 1 << 62,
+        permissions: 3,
+        attributes: 0,
+    };
+
+    fn linear_at(words: &[Word]) -> usize {
+        linear(words, LEVEL.run_mask(), LEVEL.leaf_address, 4096)
+    }
+
+    fn page(entry: impl Fn(usize) -> u64) -> Page {
+        let mut page = Page::ZERO;
+        for (index, word) in page.words_mut().iter_mut().enumerate() {
+            *word = Word::new(entry(index));
+        }
+        page
+    }
+
+    /// Every start, every end, one present entry: the plain loop is the twin.
+    #[test]
+    fn finds_the_one_present_entry_wherever_it_is() {
+        for at in [0, 1, 7, 8, 9, 63, 64, 255, 504, 510, 511] {
+            let page = page(|index| if index == at { 2 } else { 0xffff_ffff_ffff_fffc });
+            for from in 0..512 {
+                for last in [from, from + 1, from + 7, from + 8, 510, 511] {
+                    if last > 511 || from > last {
+                        continue;
+                    }
+                    let expected = (from..=last).contains(&at).then_some(at);
+                    assert_eq!(next_present(&page, from, last, 3), expected, "{at} in {from}..={last}");
+                }
+            }
+        }
+        assert_eq!(next_present(&Page::ZERO, 5, 4, 3), None);
+        assert_eq!(next_present(&Page::ZERO, 0, 512, 3), None);
+    }
+
+    #[test]
+    fn a_run_ends_at_the_first_entry_that_differs_and_nowhere_else() {
+        for breaks_at in 1..=512 {
+            for bit in [0, 1, 12, 30, 51, 62] {
+                let table = page(|index| {
+                    let entry = 0x1003 + index as u64 * 4096;
+                    let ignored = (index as u64 * 37 % 8) << 8 | (index as u64 % 3) << 52;
+                    entry | ignored
+                });
+                let mut table = table;
+                if let Some(word) = table.words_mut().get_mut(breaks_at) {
+                    *word = Word::new(word.get() ^ 1 << bit);
+                }
+                for from in [0, 1, 8, 13, 500, 511] {
+                    if from >= breaks_at {
+                        continue;
+                    }
+                    let words = &table.words()[from..];
+                    assert_eq!(linear_at(words), breaks_at - from, "bit {bit} at {breaks_at} from {from}");
+                    let is_address = (12..52).contains(&bit);
+                    let end = if is_address { 512 } else { breaks_at };
+                    assert_eq!(equal(words, LEVEL.run_mask()), end - from, "bit {bit} at {breaks_at} from {from}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_of_consecutive_leaves_ends_at_the_last_address_there_is() {
+        let table = page(|index| (0x000f_ffff_ffff_e000 + index as u64 * 4096) & LEVEL.leaf_address | 1);
+        assert_eq!(linear_at(table.words()), 2);
+        assert_eq!(equal(table.words(), LEVEL.run_mask()), 512);
+    }
+}

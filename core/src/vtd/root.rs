@@ -1,0 +1,98 @@
+use super::{Place, Structure};
+use crate::address::{PhysAddr, SourceId};
+use crate::memory::{Page, Word};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute_ref};
+
+/// Root entry of legacy mode: which context table serves a bus. 256 of them, one per bus, fill a page.
+///
+/// Source: Intel VT-d specification, "Root Entry" (9.1).
+///
+/// | bits | field |
+/// |---|---|
+/// | 0 | P, present |
+/// | 11:1 | reserved |
+/// | 63:12 | CTP, the context table; bits 63:HAW reserved |
+/// | 127:64 | reserved |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct RootEntry {
+    low: Word,
+    high: Word,
+}
+
+impl RootEntry {
+    /// The entry whose words are `low` (bits 63:0) and `high` (127:64).
+    #[must_use]
+    pub const fn new(low: u64, high: u64) -> Self {
+        Self { low: Word::new(low), high: Word::new(high) }
+    }
+
+    /// The page seen as a root table, indexed by bus number.
+    #[must_use]
+    pub fn table(page: &Page) -> &[Self; 256] {
+        transmute_ref!(page)
+    }
+
+    /// All 128 bits.
+    #[must_use]
+    pub const fn raw(&self) -> u128 {
+        (self.high.get() as u128) << 64 | self.low.get() as u128
+    }
+
+    /// P: whether the bus has a context table.
+    #[must_use]
+    pub const fn present(&self) -> bool {
+        self.low.get() & 1 != 0
+    }
+
+    /// CTP: the context table.
+    #[must_use]
+    pub const fn context_table(&self) -> PhysAddr {
+        PhysAddr(self.low.get() & !0xfff)
+    }
+
+    /// Where the entry of `bus` stands in the root table at `table`; without an `entry` it can't be read.
+    pub(crate) fn place(table: PhysAddr, bus: u8, entry: Option<&Self>, source_id: Option<SourceId>) -> Place {
+        let entry = entry.map(Self::raw);
+        Place { structure: Structure::Root, table, index: bus.into(), entry, source_id, iova: None }
+    }
+
+    /// The reserved bits that are set, with a host address width of `width` bits where that is known.
+    #[must_use]
+    pub fn reserved(&self, width: Option<u8>) -> u128 {
+        self.raw() & (u128::from(u64::MAX) << 64 | 0xffe | u128::from(super::beyond_host(width)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_where_the_specification_puts_them() {
+        let entry = RootEntry::new(0x009b_3001, 0);
+        assert!(entry.present());
+        assert_eq!(entry.context_table(), PhysAddr(0x009b_3000));
+        assert_eq!(entry.reserved(Some(39)), 0);
+        assert_eq!(entry.raw(), 0x009b_3001);
+    }
+
+    /// Each of the 128 bits alone: reserved, or a field.
+    #[test]
+    fn every_bit_is_a_field_or_reserved() {
+        for bit in 0..128 {
+            let raw = 1u128 << bit;
+            let entry = RootEntry::new(raw as u64, (raw >> 64) as u64);
+            let field = bit == 0 || (12..39).contains(&bit);
+            assert_eq!(entry.reserved(Some(39)) == 0, field, "bit {bit}");
+            assert_eq!(entry.reserved(None) == 0, field || (39..64).contains(&bit), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_a_table_indexed_by_bus() {
+        let mut page = Page::ZERO;
+        page.words_mut()[2 * 255] = Word::new(0x5001);
+        assert_eq!(RootEntry::table(&page)[255], RootEntry::new(0x5001, 0));
+    }
+}

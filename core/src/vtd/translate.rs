@@ -1,0 +1,252 @@
+use super::{AddressSpace, Cause, ContextEntry, Device, Fault, FaultReason, Place, RootEntry, Structure, Unit};
+use crate::access::{Access, Permissions};
+use crate::address::{Iova, PhysAddr, SourceId};
+use crate::memory::{Page, PhysReader, ReadError};
+use crate::radix::{self, Refusal, Translation, Visit};
+
+/// First and last byte of the interrupt address range: requests without PASID to it are interrupts, and no
+/// translation may lead into it.
+pub const INTERRUPT_RANGE: (u64, u64) = (0xfee0_0000, 0xfeef_ffff);
+
+/// An entry that a translation went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathEntry {
+    /// What kind of table it is in.
+    pub structure: Structure,
+    /// The table.
+    pub table: PhysAddr,
+    /// The index of the entry in it.
+    pub index: u16,
+    /// The entry: 64 bits of a page table, 128 of a root or context table.
+    pub entry: u128,
+}
+
+impl Unit {
+    /// Finds the device behind `source_id` as hardware does for an untranslated request without PASID: root
+    /// entry fetched, present, reserved bits; then the context entry. Calls `visit` for each entry fetched.
+    ///
+    /// # Errors
+    /// The [`Fault`] of the first check that fails.
+    pub fn device<R: PhysReader + ?Sized>(
+        &self,
+        reader: &R,
+        source_id: SourceId,
+        copy: &mut Page,
+        mut visit: impl FnMut(PathEntry),
+    ) -> Result<Device, Fault> {
+        let unreadable = |error: ReadError, reason, place| {
+            let cause = Cause::Unreadable(error);
+            Fault { reason: cause.reason(reason), cause, place }
+        };
+
+        let (table, bus) = (self.rtaddr().root_table(), source_id.bus());
+        let page = fetch(reader, table, copy).map_err(|error| {
+            unreadable(error, FaultReason::RootUnreadable, RootEntry::place(table, bus, None, Some(source_id)))
+        })?;
+        let root_entry = entry_at(RootEntry::table(page), bus);
+        let at_root = RootEntry::place(table, bus, Some(&root_entry), Some(source_id));
+        visit(at_root.into());
+        self.check_root(&root_entry).map_err(|(reason, cause)| Fault {
+            reason: Some(reason),
+            cause,
+            place: at_root,
+        })?;
+
+        let page = fetch(reader, root_entry.context_table(), copy)
+            .map_err(|error| unreadable(error, FaultReason::ContextUnreadable, at_root))?;
+        let context_entry = entry_at(ContextEntry::table(page), source_id.devfn());
+        let at_context = context_entry.place(source_id, &root_entry);
+        visit(at_context.into());
+        let space = self.check_context(&context_entry).map_err(|(reason, cause)| Fault {
+            reason: Some(reason),
+            cause,
+            place: at_context,
+        })?;
+        Ok(Device { source_id, root_entry, context_entry, space })
+    }
+
+    /// Translates one request of `source_id` without PASID, with every check in the hardware's order. Calls
+    /// `visit` for each entry fetched.
+    ///
+    /// # Errors
+    /// The [`Fault`] that the hardware would record.
+    ///
+    /// ```
+    /// use iopt::memory::{Page, Slot, SparseMemory};
+    /// use iopt::vtd::{FaultReason, Rtaddr, Unit};
+    /// use iopt::{Access, Iova, PhysAddr, SourceId};
+    ///
+    /// let mut slots = [Slot::EMPTY; 5];
+    /// let mut memory = SparseMemory::new(&mut slots);
+    /// memory.write_u64(PhysAddr(0x1000), 0x2001)?; // root entry of bus 0: context table at 0x2000
+    /// memory.write_u64(PhysAddr(0x2080), 0x3001)?; // context entry of 00:01.0: page table at 0x3000 …
+    /// memory.write_u64(PhysAddr(0x2088), 0x101)?; // … of 3 levels (AW 1), domain 1
+    /// memory.write_u64(PhysAddr(0x3000), 0x4003)?;
+    /// memory.write_u64(PhysAddr(0x4008), 0x8020_0081)?; // 2 MiB at IOVA 0x20_0000, read only
+    ///
+    /// let unit = Unit::new(Rtaddr(0x1000))?;
+    /// let device = SourceId::new(0, 8);
+    /// let mut copy = Page::ZERO;
+    /// let read = unit.translate(&memory, device, Iova(0x20_1234), Access::Read, &mut copy, |_| ())?;
+    /// assert_eq!(read.phys, PhysAddr(0x8020_1234));
+    /// let write = unit.translate(&memory, device, Iova(0x20_1234), Access::Write, &mut copy, |_| ());
+    /// assert_eq!(write.map_err(|fault| fault.reason), Err(Some(FaultReason::WriteDenied)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn translate<R: PhysReader + ?Sized>(
+        &self,
+        reader: &R,
+        source_id: SourceId,
+        iova: Iova,
+        access: Access,
+        copy: &mut Page,
+        mut visit: impl FnMut(PathEntry),
+    ) -> Result<Translation, Fault> {
+        let device = self.device(reader, source_id, copy, &mut visit);
+        let at_iova = |mut fault: Fault| {
+            fault.place.iova = Some(iova);
+            fault
+        };
+        device.map_err(at_iova)?.translate(reader, iova, access, copy, visit)
+    }
+
+    /// # Errors
+    /// The fault reason of every request to the bus, and what is wrong.
+    pub(crate) fn check_root(&self, entry: &RootEntry) -> Result<(), (FaultReason, Cause)> {
+        if !entry.present() {
+            return Err((FaultReason::RootNotPresent, Cause::NotPresent));
+        }
+        match self.root_reserved(entry) {
+            0 => Ok(()),
+            bits => Err((FaultReason::RootReserved, Cause::ReservedBits(bits))),
+        }
+    }
+
+    /// # Errors
+    /// The fault reason of every request of the device, and what is wrong.
+    pub(crate) fn check_context(&self, entry: &ContextEntry) -> Result<AddressSpace, (FaultReason, Cause)> {
+        if !entry.present() {
+            return Err((FaultReason::ContextNotPresent, Cause::NotPresent));
+        }
+        self.address_space(entry)
+    }
+}
+
+impl Device {
+    /// Translates one request of this device, as [`Unit::translate`] does, without fetching its root and
+    /// context entries again.
+    ///
+    /// # Errors
+    /// The [`Fault`] that the hardware would record.
+    #[inline]
+    pub fn translate<R: PhysReader + ?Sized>(
+        &self,
+        reader: &R,
+        iova: Iova,
+        access: Access,
+        copy: &mut Page,
+        mut visit: impl FnMut(PathEntry),
+    ) -> Result<Translation, Fault> {
+        let (first, last) = INTERRUPT_RANGE;
+        if (first..=last).contains(&iova.0) {
+            return Err(self.refuse(iova, None, Cause::InterruptRequest));
+        }
+        let space = match &self.space {
+            AddressSpace::SecondStage(space) => space,
+            AddressSpace::PassThrough { host_address_width } => return self.pass_through(iova, *host_address_width),
+        };
+        if iova.0.checked_shr(u32::from(space.input_bits)).unwrap_or(0) != 0 {
+            return Err(self.refuse(iova, Some(FaultReason::AddressTooWide), space.too_wide()));
+        }
+        let translated =
+            radix::translate(reader, &space.format, space.root, iova, access, copy, |entry| visit(entry.into()));
+        match translated {
+            Ok(translation) => {
+                let size = 1u64.checked_shl(u32::from(translation.page_size_log2)).unwrap_or(0);
+                let page = translation.phys.0 & !size.wrapping_sub(1);
+                if page <= last && page | size.wrapping_sub(1) >= first {
+                    let cause = Cause::InterruptRangeOutput(PhysAddr(page));
+                    return Err(self.refuse(iova, Some(FaultReason::InterruptRangeOutput), cause));
+                }
+                Ok(translation)
+            }
+            Err(refused) => Err(self.refused(iova, access, refused)),
+        }
+    }
+
+    fn pass_through(&self, iova: Iova, host_address_width: Option<u8>) -> Result<Translation, Fault> {
+        if !self.space.input().contains(iova) {
+            if let Some(bits) = host_address_width {
+                let cause = Cause::TooWide { bits, limit: super::WidthLimit::Host };
+                return Err(self.refuse(iova, Some(FaultReason::AddressTooWide), cause));
+            }
+        }
+        Ok(Translation { phys: PhysAddr(iova.0), page_size_log2: 12, permissions: Permissions::READ_WRITE })
+    }
+
+    #[cold]
+    fn refused(&self, iova: Iova, access: Access, refused: Refusal) -> Fault {
+        let place = |entry: Visit| {
+            let PathEntry { structure, table, index, entry } = entry.into();
+            Place { structure, table, index, entry: Some(entry), source_id: Some(self.source_id), iova: Some(iova) }
+        };
+        let denied = match access {
+            Access::Read => FaultReason::ReadDenied,
+            Access::Write => FaultReason::WriteDenied,
+        };
+        match refused {
+            Refusal::Denied(entry) => Fault { reason: Some(denied), cause: Cause::Denied(access), place: place(entry) },
+            Refusal::ReservedBits(entry, bits) => Fault {
+                reason: Some(FaultReason::PageTableReserved),
+                cause: Cause::ReservedBits(bits.into()),
+                place: place(entry),
+            },
+            Refusal::Unreadable(error, parent) => {
+                let cause = Cause::Unreadable(error);
+                match parent {
+                    Some(entry) => {
+                        Fault { reason: cause.reason(FaultReason::PageTableUnreadable), cause, place: place(entry) }
+                    }
+                    None => self.refuse(iova, cause.reason(FaultReason::ContextInvalid), cause),
+                }
+            }
+        }
+    }
+
+    /// A fault at the context entry.
+    #[cold]
+    fn refuse(&self, iova: Iova, reason: Option<FaultReason>, cause: Cause) -> Fault {
+        let place = Place { iova: Some(iova), ..self.context_entry.place(self.source_id, &self.root_entry) };
+        Fault { reason, cause, place }
+    }
+}
+
+fn fetch<'p, R: PhysReader + ?Sized>(reader: &'p R, addr: PhysAddr, copy: &'p mut Page) -> Result<&'p Page, ReadError> {
+    match reader.lend_page(addr) {
+        Some(page) => Ok(page),
+        None => reader.read_page(addr, copy).map(|()| &*copy),
+    }
+}
+
+#[allow(clippy::indexing_slicing, reason = "a u8 can't leave an array of 256")]
+fn entry_at<T: Copy>(table: &[T; 256], index: u8) -> T {
+    table[usize::from(index)]
+}
+
+impl From<Visit> for PathEntry {
+    #[inline]
+    fn from(visit: Visit) -> Self {
+        Self {
+            structure: Structure::PageTable(visit.level),
+            table: visit.table,
+            index: visit.index,
+            entry: visit.raw.into(),
+        }
+    }
+}
+
+impl From<Place> for PathEntry {
+    fn from(place: Place) -> Self {
+        Self { structure: place.structure, table: place.table, index: place.index, entry: place.entry.unwrap_or(0) }
+    }
+}
