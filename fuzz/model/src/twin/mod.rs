@@ -3,7 +3,7 @@
 //! A page that is not in memory is an error fetching the entry. What is not known about the unit
 //! (CAP, ECAP, host address width) is not tested.
 
-mod bits;
+pub(crate) mod bits;
 mod leaves;
 mod ranges;
 
