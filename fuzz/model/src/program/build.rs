@@ -41,8 +41,12 @@ pub fn build(program: &Program, memory: &mut SparseMemory<'_>) -> Built {
         arena.write(at + 8, words[1]);
     }
     spoil_root(program, &mut arena, root);
-    for device in &program.devices {
-        bound(&mut arena, entry_at(contexts[&device.bus], device.devfn));
+    // Not only the entries written here: a page table may share its page with a root or context table.
+    for bus in 0..=255 {
+        let entry = arena.read(entry_at(root, bus)).unwrap_or(0);
+        if entry & PRESENT != 0 {
+            (0..=255).for_each(|devfn| bound(&mut arena, entry_at(entry & bits::POINTER, devfn)));
+        }
     }
     Built { rtaddr: root, cap, ecap, haw }
 }
@@ -100,6 +104,9 @@ fn context_entry(arena: &Arena<'_, '_>, unit: &Unit, device: &Device, top: u64, 
 fn bound(arena: &mut Arena<'_, '_>, at: u64) {
     loop {
         let (Some(low), Some(high)) = (arena.read(at), arena.read(at + 8)) else { return };
+        if low & PRESENT == 0 {
+            return;
+        }
         let width = bits::address_width([low, high]);
         let top = low & bits::POINTER;
         if width > 4 || arena.is_within(width as u8 + 2, top, Program::MAX_ENTRIES, Program::MAX_TABLES) {

@@ -5,7 +5,7 @@ use crate::twin::bits::{self, ADDRESS, PAGE_SIZE, READ, SNOOP, WRITE};
 
 /// One tree while it grows.
 pub struct Grower<'g, 'a, 's> {
-    pub arena: &'g mut Arena<'a, 's>,
+    arena: &'g mut Arena<'a, 's>,
     top: u64,
     levels: u8,
     /// The size of the tree's address space.
@@ -28,7 +28,7 @@ struct Row {
 }
 
 impl<'g, 'a, 's> Grower<'g, 'a, 's> {
-    /// Makes the tree, or as much of it as there is room for, and returns its top.
+    /// Fills the empty table at `top` with the tree, or as much of it as there is room for.
     pub fn grow(arena: &'g mut Arena<'a, 's>, top: u64, tree: &Tree) {
         let levels = tree.width + 2;
         let space = 1 << (30 + 9 * u32::from(tree.width)).min(64);
@@ -229,9 +229,8 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
     fn free(&mut self, anchor: u128, step: u8, level: u8) -> Option<u64> {
         let size = 1 << bits::entry_shift(level);
         let first = anchor / size + u128::from(step);
-        let mut candidates = (first..first + 9).map(|n| n * size).filter(|iova| *iova < self.space);
-        let candidates: Vec<_> = candidates.by_ref().map(|iova| iova as u64).collect();
-        candidates.into_iter().find(|iova| {
+        let space = self.space;
+        (first..first + 9).map(|n| n * size).take_while(|iova| *iova < space).map(|iova| iova as u64).find(|iova| {
             let at = self.entry_at(*iova, level);
             at.and_then(|at| self.arena.read(at)).is_some_and(|entry| entry & (READ | WRITE) == 0)
         })

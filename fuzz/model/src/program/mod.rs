@@ -67,7 +67,7 @@ impl Program {
     /// Writes the tables to `memory`, and tells the registers.
     ///
     /// Pages that are there already stay as they are. When the slots run out, no more tables are added:
-    /// what was to point to them stays empty, or points to nothing. Two hundred slots hold most programs.
+    /// what was to point to them stays empty, or points to nothing. 128 slots hold nearly every program.
     pub fn build(&self, memory: &mut SparseMemory<'_>) -> Built {
         build::build(self, memory)
     }
