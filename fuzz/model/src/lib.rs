@@ -1,1 +1,26 @@
-//! wip
+//! A brute-force twin of the legacy-mode walk, and random table programs to try it on.
+//!
+//! The [`twin`] reads VT-d tables one word at a time, straight from the tables of bits in the
+//! specification. It shares no decode with `iopt`, so where the two differ, one of them is wrong.
+//! A [`program`] draws a whole unit (root, contexts, page tables, capabilities) from a seed or from a
+//! fuzzer's bytes, shaped by what makes a walker wrong.
+//!
+//! ```
+//! use iopt::memory::{Slot, SparseMemory};
+//! use iopt_model::{Program, ranges};
+//!
+//! let mut slots = vec![Slot::EMPTY; 256];
+//! let mut memory = SparseMemory::new(&mut slots);
+//! let built = Program::from_seed(7).build(&mut memory);
+//! let twin = built.twin(&memory);
+//! for device in twin.devices() {
+//!     let (leaves, bad) = twin.leaves(device.source);
+//!     println!("{:04x}: {} ranges, {} bad entries", device.source, ranges(&leaves, false).len(), bad.len());
+//! }
+//! ```
+
+pub mod program;
+pub mod twin;
+
+pub use program::{Built, Program, random_bytes};
+pub use twin::{Bad, Device, Fault, Leaf, Range, Root, Step, Translated, Twin, ranges};

@@ -1,0 +1,306 @@
+use super::arena::{Arena, dress};
+use super::draw::mix;
+use super::shape::{Anchor, FlawKind, Frames, Plant, Run, Seam, Tree, Tweak, TweakKind, What};
+use crate::twin::bits::{self, ADDRESS, PAGE_SIZE, READ, SNOOP, WRITE};
+
+/// One tree while it grows.
+pub struct Grower<'g, 'a, 's> {
+    arena: &'g mut Arena<'a, 's>,
+    top: u64,
+    levels: u8,
+    /// The size of the tree's address space.
+    space: u128,
+    /// Where the last thing ended, in I/O and in host addresses.
+    end: u128,
+    phys: u64,
+    /// Software's bits for new entries that point to tables.
+    dress: Option<u16>,
+}
+
+/// Leaves of one kind, one after the other.
+struct Row {
+    start: u64,
+    level: u8,
+    count: u16,
+    phys: u64,
+    /// Rights, snoop and software's bits.
+    attributes: u64,
+}
+
+impl<'g, 'a, 's> Grower<'g, 'a, 's> {
+    /// Fills the empty table at `top` with the tree, or as much of it as there is room for.
+    pub fn grow(arena: &'g mut Arena<'a, 's>, top: u64, tree: &Tree) {
+        let levels = tree.width + 2;
+        let space = 1 << (30 + 9 * u32::from(tree.width)).min(64);
+        let mut grower = Self { arena, top, levels, space, end: 0, phys: 0x10_0000, dress: None };
+        for plant in &tree.plants {
+            grower.plant(plant);
+        }
+    }
+
+    fn plant(&mut self, plant: &Plant) {
+        let anchor = match plant.anchor {
+            Anchor::Next => self.end,
+            Anchor::Low(n) => u128::from(n) << 21,
+            Anchor::Edge(width) => 1 << width,
+            Anchor::End => self.space,
+            Anchor::Far(n) => (u128::from(n % 4) * 37) << 30,
+            Anchor::Anywhere(iova) => u128::from(iova),
+        };
+        let anchor = if anchor > self.space { anchor % self.space } else { anchor };
+        self.dress = plant.dress;
+        match &plant.what {
+            What::Run(run) => self.run(anchor, plant.before, run),
+            What::Seam(seam) => self.seam(anchor, seam),
+            What::Tweak(tweak) => self.tweak(anchor, tweak),
+        }
+    }
+
+    /// The first address of a run that starts `before` entries ahead of `anchor`.
+    fn start(&self, anchor: u128, before: u16, level: u8) -> u64 {
+        let size = 1 << bits::entry_shift(level);
+        let start = anchor.next_multiple_of(size).saturating_sub(u128::from(before) * size);
+        start.min(self.space - size) as u64
+    }
+
+    fn run(&mut self, anchor: u128, before: u16, run: &Run) {
+        let level = run.level.min(self.levels);
+        let start = self.start(anchor, before, level);
+        let size = 1 << bits::entry_shift(level);
+        let mut shifted = 0;
+        for n in 0..run.count {
+            let iova = u128::from(start) + u128::from(n) * u128::from(size);
+            if iova >= self.space {
+                break;
+            }
+            let iova = iova as u64;
+            let seed = u64::from(run.dress.unwrap_or(0)) << 16 | if run.motley { n.into() } else { 0 };
+            let mut entry = run.rights.0 | if run.snoop { SNOOP } else { 0 };
+            if run.dress.is_some() || run.motley {
+                entry |= dress(seed, level);
+            }
+            let mut phys = self.frame(&run.frames, n, run.count, iova, size);
+            for flaw in run.flaws.iter().filter(|flaw| flaw.at % run.count == n) {
+                match flaw.kind {
+                    FlawKind::Hole => entry = 0,
+                    FlawKind::Absent => entry &= !(READ | WRITE),
+                    FlawKind::Rights(rights) => entry = entry & !(READ | WRITE) | rights.0,
+                    FlawKind::Snoop => entry ^= SNOOP,
+                    FlawKind::Ignored(bit) => entry ^= ignored(bit),
+                    FlawKind::Skip => phys += 5 * size,
+                    FlawKind::Shift => shifted += 7 * size,
+                    FlawKind::Reserved(bit) => entry |= reserved_in_leaf(bit, level),
+                }
+            }
+            let at = self.entry_at(iova, level);
+            let phys = (phys + shifted) & ADDRESS & !(size - 1);
+            if let Some(at) = at {
+                let word = if entry == 0 { 0 } else { phys | entry | large(level) };
+                self.arena.write(at, word);
+            }
+            self.end = u128::from(iova) + u128::from(size);
+            if n + 1 == run.count {
+                self.phys = phys + size;
+            }
+        }
+    }
+
+    /// Where entry `n` of a run points; the caller aligns it.
+    fn frame(&self, frames: &Frames, n: u16, count: u16, iova: u64, size: u64) -> u64 {
+        let base = |frame: u32| (u64::from(frame & 0xff_ffff) << 12) & !(size - 1);
+        let n = u64::from(n);
+        match *frames {
+            Frames::Consecutive(frame) => base(frame) + n * size,
+            Frames::Continue => self.phys.next_multiple_of(size) + n * size,
+            Frames::Identity => iova & bits::low(39),
+            Frames::Scattered(frame) => base(mix(u64::from(frame) + n) as u32),
+            Frames::Eights(frame) => base(frame) + (n + n / 8 * 3) * size,
+            Frames::Backward(frame) => base(frame) + (u64::from(count) - n) * size,
+            Frames::Same(frame) => base(frame),
+            Frames::Interrupt(before) => (0xfee0_0000 + n * size).saturating_sub(u64::from(before) * size),
+            Frames::InterruptEnd(before) => (0xfef0_0000 + n * size).saturating_sub(u64::from(before) * size),
+            Frames::High(frame) => (base(frame) + n * size) | 1 << [40, 46, 51][frame as usize % 3],
+        }
+    }
+
+    fn seam(&mut self, anchor: u128, seam: &Seam) {
+        let level = seam.level.min(self.levels);
+        let size = 1 << bits::entry_shift(level);
+        // The small leaves in front need room, and so do the large ones.
+        let middle = anchor.next_multiple_of(u128::from(size)).min(self.space - u128::from(size)) as u64;
+        let before = seam.before.min((middle >> 12).min(u64::from(u16::MAX)) as u16);
+        let phys = ((u64::from(seam.frame & 0xff_ffff) << 12) & !(size - 1)) + size;
+        let attributes = seam.rights.0 | if seam.snoop { SNOOP } else { 0 };
+        let ahead = (u64::from(before) << 12).min(phys);
+        let front = Row { start: middle - ahead, level: 1, count: before, phys: phys - ahead, attributes };
+        self.row(&front);
+        self.row(&Row { start: middle, level, count: seam.large.into(), phys, attributes });
+        let large = size * u64::from(seam.large);
+        if let Some(start) = middle.checked_add(large).filter(|start| u128::from(*start) < self.space) {
+            let phys = phys + large + if seam.torn { 0x1_0000 } else { 0 };
+            self.row(&Row { start, level: 1, count: seam.after, phys, attributes });
+        }
+    }
+
+    fn row(&mut self, row: &Row) {
+        let size = 1 << bits::entry_shift(row.level);
+        for n in 0..u64::from(row.count) {
+            let Some(iova) = row.start.checked_add(n * size).filter(|iova| u128::from(*iova) < self.space) else {
+                break;
+            };
+            let phys = row.phys + n * size;
+            if let Some(at) = self.entry_at(iova, row.level) {
+                self.arena.write(at, phys | row.attributes | large(row.level));
+            }
+            self.end = u128::from(iova) + u128::from(size);
+            self.phys = phys + size;
+        }
+    }
+
+    fn tweak(&mut self, anchor: u128, tweak: &Tweak) {
+        let level = tweak.level.clamp(2, self.levels);
+        match tweak.kind {
+            TweakKind::Rights(_) | TweakKind::Ignored(_) | TweakKind::Absent | TweakKind::Reserved(_) => {
+                // Where the anchor finds nothing, the last leaf surely has tables above it.
+                let last = self.end.saturating_sub(1);
+                let at = self.present(anchor.min(self.space - 1), level).or_else(|| self.present(last, level));
+                if let Some(at) = at {
+                    self.change(at, level, &tweak.kind);
+                }
+            }
+            TweakKind::Share { which, count, any_level } => {
+                let fits = |made_for: u8| any_level || made_for == level - 1;
+                let tables = self.arena.tables.iter().filter(|(_, made_for)| fits(*made_for));
+                let tables: Vec<_> = tables.map(|(addr, _)| *addr).collect();
+                if tables.is_empty() {
+                    return;
+                }
+                let rights = if which % 8 == 7 { READ } else { READ | WRITE };
+                let table = tables[usize::from(which) % tables.len()];
+                for n in 0..count {
+                    self.add(anchor, tweak.step + n, level, table | rights, true);
+                }
+            }
+            TweakKind::Loop { up } => {
+                let Some(iova) = self.free(anchor, tweak.step, level) else { return };
+                let mut path = vec![];
+                self.path_to(iova, level, &mut path);
+                let table = path[path.len() - 1 - usize::from(up).min(path.len() - 1)];
+                self.add(anchor, tweak.step, level, table & ADDRESS | READ | WRITE, true);
+            }
+            TweakKind::Nowhere(which) => {
+                let nowhere = self.arena.nowhere(which);
+                self.add(anchor, tweak.step, level, nowhere | READ | WRITE, false);
+            }
+            TweakKind::Stranger(which) => {
+                let count = self.arena.others.len().max(1);
+                if let Some(table) = self.arena.others.get(usize::from(which) % count) {
+                    let entry = table & ADDRESS | READ | WRITE;
+                    self.add(anchor, tweak.step, level, entry, true);
+                }
+            }
+            TweakKind::Wild(word) => self.add(anchor, tweak.step, level, word, true),
+        }
+    }
+
+    /// The address of the entry at `level` on the path of `iova`, if something is there.
+    fn present(&mut self, iova: u128, level: u8) -> Option<u64> {
+        let at = self.path_to(iova as u64, level, &mut vec![])?;
+        self.arena.read(at).filter(|entry| entry & (READ | WRITE) != 0).map(|_| at)
+    }
+
+    fn change(&mut self, at: u64, level: u8, kind: &TweakKind) {
+        let entry = self.arena.read(at).unwrap_or(0);
+        let entry = match *kind {
+            TweakKind::Rights(rights) => entry & !(READ | WRITE) | rights.0,
+            TweakKind::Ignored(seed) => entry ^ dress(seed.into(), level),
+            TweakKind::Absent => entry & !(READ | WRITE),
+            TweakKind::Reserved(bit) => {
+                // Bit 7 is reserved only where no leaf can be; further down it makes a leaf.
+                let bits = [62, 51, 11, if level >= 4 { 7 } else { 11 }];
+                entry | 1 << bits[usize::from(bit % 4)]
+            }
+            _ => entry,
+        };
+        self.arena.write(at, entry);
+    }
+
+    /// The first address of an entry at `level` that is free, some entries behind `anchor`.
+    fn free(&mut self, anchor: u128, step: u8, level: u8) -> Option<u64> {
+        let size = 1 << bits::entry_shift(level);
+        let first = anchor / size + u128::from(step);
+        let space = self.space;
+        (first..first + 9).map(|n| n * size).take_while(|iova| *iova < space).map(|iova| iova as u64).find(|iova| {
+            let at = self.entry_at(*iova, level);
+            at.and_then(|at| self.arena.read(at)).is_some_and(|entry| entry & (READ | WRITE) == 0)
+        })
+    }
+
+    fn add(&mut self, anchor: u128, step: u8, level: u8, entry: u64, link: bool) {
+        let Some(iova) = self.free(anchor, step, level) else { return };
+        let Some(at) = self.entry_at(iova, level) else { return };
+        let dress = self.dress.map_or(0, |seed| dress(u64::from(seed) ^ at, level));
+        self.arena.write(at, entry | dress);
+        if link {
+            self.arena.links.push(at);
+        }
+    }
+
+    /// The address of the entry at `level` on the path of `iova`; makes the tables above it. `None` when
+    /// memory is full or something else is in the way.
+    fn entry_at(&mut self, iova: u64, level: u8) -> Option<u64> {
+        let mut table = self.top;
+        for above in (level + 1..=self.levels).rev() {
+            let at = table + 8 * index(iova, above);
+            let entry = self.arena.read(at)?;
+            if entry & (READ | WRITE) != 0 {
+                if bits::is_leaf(entry, above) {
+                    return None;
+                }
+                table = entry & ADDRESS;
+            } else {
+                table = self.arena.table(above - 1)?;
+                let dress = self.dress.map_or(0, |seed| dress(u64::from(seed) ^ at, above));
+                self.arena.write(at, table | READ | WRITE | dress);
+            }
+        }
+        Some(table + 8 * index(iova, level))
+    }
+
+    /// The same, but makes nothing; collects the tables on the way.
+    fn path_to(&self, iova: u64, level: u8, path: &mut Vec<u64>) -> Option<u64> {
+        path.push(self.top);
+        for above in (level + 1..=self.levels).rev() {
+            let entry = self.arena.read(path[path.len() - 1] + 8 * index(iova, above))?;
+            if entry & (READ | WRITE) == 0 || bits::is_leaf(entry, above) {
+                return None;
+            }
+            path.push(entry & ADDRESS);
+        }
+        Some(path[path.len() - 1] + 8 * index(iova, level))
+    }
+}
+
+fn index(iova: u64, level: u8) -> u64 {
+    (iova >> bits::entry_shift(level)) & 0x1ff
+}
+
+fn large(level: u8) -> u64 {
+    if level > 1 { PAGE_SIZE } else { 0 }
+}
+
+/// One of software's bits.
+fn ignored(which: u8) -> u64 {
+    const BITS: [u8; 19] = [2, 3, 4, 5, 6, 8, 9, 10, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 63];
+    1 << BITS[usize::from(which) % BITS.len()]
+}
+
+/// A bit that is reserved in a leaf: always, or where the host address width says so.
+fn reserved_in_leaf(which: u8, level: u8) -> u64 {
+    let bits = match level {
+        1 => [62, 62, 51, 47],
+        2 => [62, 12, 20, 51],
+        _ => [62, 12, 29, 51],
+    };
+    1 << bits[usize::from(which % 4)]
+}
