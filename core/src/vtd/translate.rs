@@ -158,15 +158,18 @@ impl Device {
         if iova.0.checked_shr(u32::from(space.input_bits)).unwrap_or(0) != 0 {
             return Err(self.refuse(iova, Some(FaultReason::AddressTooWide), space.too_wide()));
         }
-        let translated =
-            radix::translate(reader, &space.format, space.root, iova, access, copy, |entry| visit(entry.into()));
+        let mut leaf = None;
+        let translated = radix::translate(reader, &space.format, space.root, iova, access, copy, |entry| {
+            leaf = Some(entry);
+            visit(entry.into());
+        });
         match translated {
             Ok(translation) => {
                 let size = 1u64.checked_shl(u32::from(translation.page_size_log2)).unwrap_or(0);
                 let page = translation.phys.0 & !size.wrapping_sub(1);
                 if page <= last && page | size.wrapping_sub(1) >= first {
                     let cause = Cause::InterruptRangeOutput(PhysAddr(page));
-                    return Err(self.refuse(iova, Some(FaultReason::InterruptRangeOutput), cause));
+                    return Err(self.refuse_at(iova, leaf, Some(FaultReason::InterruptRangeOutput), cause));
                 }
                 Ok(translation)
             }
@@ -185,39 +188,45 @@ impl Device {
     }
 
     #[cold]
-    fn refused(&self, iova: Iova, access: Access, refused: Refusal) -> Fault {
-        let place = |entry: Visit| {
-            let PathEntry { structure, table, index, entry } = entry.into();
-            Place { structure, table, index, entry: Some(entry), source_id: Some(self.source_id), iova: Some(iova) }
-        };
+    fn refused(&self, iova: Iova, access: Access, refusal: Refusal) -> Fault {
         let denied = match access {
             Access::Read => FaultReason::ReadDenied,
             Access::Write => FaultReason::WriteDenied,
         };
-        match refused {
-            Refusal::Denied(entry) => Fault { reason: Some(denied), cause: Cause::Denied(access), place: place(entry) },
-            Refusal::ReservedBits(entry, bits) => Fault {
-                reason: Some(FaultReason::PageTableReserved),
-                cause: Cause::ReservedBits(bits.into()),
-                place: place(entry),
-            },
+        match refusal {
+            Refusal::Denied(entry) => self.refuse_at(iova, Some(entry), Some(denied), Cause::Denied(access)),
+            Refusal::ReservedBits(entry, bits) => {
+                let cause = Cause::ReservedBits(bits.into());
+                self.refuse_at(iova, Some(entry), Some(FaultReason::PageTableReserved), cause)
+            }
             Refusal::Unreadable(error, parent) => {
                 let cause = Cause::Unreadable(error);
-                match parent {
-                    Some(entry) => {
-                        Fault { reason: cause.reason(FaultReason::PageTableUnreadable), cause, place: place(entry) }
-                    }
-                    None => self.refuse(iova, cause.reason(FaultReason::ContextInvalid), cause),
-                }
+                let reason = match parent {
+                    Some(_) => FaultReason::PageTableUnreadable,
+                    None => FaultReason::ContextInvalid,
+                };
+                self.refuse_at(iova, parent, cause.reason(reason), cause)
             }
         }
+    }
+
+    /// A fault at this page-table entry, or without one at the context entry.
+    #[cold]
+    fn refuse_at(&self, iova: Iova, entry: Option<Visit>, reason: Option<FaultReason>, cause: Cause) -> Fault {
+        let context = self.context_entry.place(self.source_id, &self.root_entry);
+        let place = match entry.map(PathEntry::from) {
+            Some(PathEntry { structure, table, index, entry }) => {
+                Place { structure, table, index, entry: Some(entry), ..context }
+            }
+            None => context,
+        };
+        Fault { reason, cause, place: Place { iova: Some(iova), ..place } }
     }
 
     /// A fault at the context entry.
     #[cold]
     fn refuse(&self, iova: Iova, reason: Option<FaultReason>, cause: Cause) -> Fault {
-        let place = Place { iova: Some(iova), ..self.context_entry.place(self.source_id, &self.root_entry) };
-        Fault { reason, cause, place }
+        self.refuse_at(iova, None, reason, cause)
     }
 }
 

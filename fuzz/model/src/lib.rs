@@ -5,6 +5,8 @@
 //! A [`program`] draws a whole unit (root, contexts, page tables, capabilities) from a seed or from a
 //! fuzzer's bytes, shaped by what makes a walker wrong.
 //!
+//! The [`check`]s hold `iopt` against both; tests and fuzz targets call them.
+//!
 //! ```
 //! use iopt::memory::{Slot, SparseMemory};
 //! use iopt_model::{Program, ranges};
@@ -19,6 +21,7 @@
 //! }
 //! ```
 
+pub mod check;
 pub mod program;
 pub mod twin;
 

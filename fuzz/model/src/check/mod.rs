@@ -1,0 +1,66 @@
+//! What must hold of `iopt` on any unit, however broken: it agrees with the twin, and with itself.
+//!
+//! The checks panic where something does not hold, with the seed or the program in reach of the caller.
+
+mod bytes;
+mod motion;
+mod translate;
+mod walk;
+
+pub use bytes::check_bytes;
+
+use crate::program::{Built, Program};
+use iopt::memory::{Page, PhysReader, ReadError, Slot, SparseMemory};
+use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
+use iopt::{PhysAddr, PhysRange};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// Builds `program` and checks everything.
+///
+/// # Panics
+/// If `iopt` and the twin disagree, or an invariant does not hold.
+pub fn check_program(program: &Program) {
+    let mut slots = vec![Slot::EMPTY; 256];
+    let mut memory = SparseMemory::new(&mut slots);
+    let built = program.build(&mut memory);
+    let unit = unit(&built);
+    let seen = walk::check(&built, &unit, &memory);
+    motion::check(&unit, &memory, &seen);
+    translate::check(&built, &unit, &memory, &seen);
+}
+
+/// The unit as `iopt` knows it.
+pub fn unit(built: &Built) -> Unit {
+    Unit::new(Rtaddr(built.rtaddr))
+        .expect("programs are in legacy mode")
+        .with_capabilities(built.cap.map(Cap), built.ecap.map(Ecap))
+        .with_host_address_width(built.haw)
+}
+
+/// The same memory, which can't be lent, and counts how often each page is read.
+#[derive(Debug)]
+pub struct Copying<R> {
+    /// The memory.
+    pub inner: R,
+    /// How often each page was read.
+    pub reads: RefCell<BTreeMap<u64, u64>>,
+}
+
+impl<R> Copying<R> {
+    /// Nothing has been read yet.
+    pub fn new(inner: R) -> Self {
+        Self { inner, reads: RefCell::default() }
+    }
+}
+
+impl<R: PhysReader> PhysReader for Copying<R> {
+    fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
+        *self.reads.borrow_mut().entry(addr.page().0).or_default() += 1;
+        self.inner.read_page(addr, page)
+    }
+
+    fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
+        self.inner.next_range(from)
+    }
+}

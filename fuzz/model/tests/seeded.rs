@@ -1,0 +1,35 @@
+//! A seeded run of what the fuzz targets do, so that a machine without a fuzzer checks the invariants too.
+
+use iopt_model::check::{check_bytes, check_program};
+use iopt_model::{Program, random_bytes};
+
+/// Runs `check` for every seed; a panic is told with its seed.
+fn each_seed(seeds: std::ops::Range<u64>, check: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    for seed in seeds {
+        if let Err(panic) = std::panic::catch_unwind(|| check(seed)) {
+            eprintln!("seed {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn programs_agree_with_the_twin() {
+    each_seed(0..600, |seed| check_program(&Program::from_seed(seed)));
+}
+
+#[test]
+fn random_memory_keeps_the_invariants() {
+    each_seed(0..400, |seed| {
+        let len = 4096 * (1 + seed as usize % 12);
+        // Mostly present entries, since a random word is present three times out of four anyway.
+        check_bytes(&random_bytes(seed, len));
+    });
+}
+
+#[test]
+fn short_memory_is_memory_too() {
+    for len in [0, 1, 7, 8, 16, 4095, 4097] {
+        check_bytes(&vec![0xff; len]);
+    }
+}
