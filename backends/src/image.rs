@@ -54,6 +54,12 @@ impl Image {
         self.compression
     }
 
+    /// The bytes of the image as they lie in the file, decompressed.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
     /// Size in bytes of the file, or of the bytes, as they were given: before any decompression.
     #[must_use]
     pub fn size(&self) -> u64 {
