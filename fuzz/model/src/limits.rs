@@ -21,8 +21,8 @@ pub fn independent_chains(root: u64, iovas: &[u64], load: impl Fn(u64) -> u64) -
 pub fn serialised_chains(root: u64, iovas: &[u64], load: impl Fn(u64) -> u64) -> u64 {
     let mut last = 0;
     for &iova in iovas {
-        // Adds 0, but the processor can't know before the last load is done.
-        last = chain(root.wrapping_add(last & 1 << 62), iova, &load);
+        // Adds 0, since no entry has its bit 62 set; but that is known only when the last load is done.
+        last = chain(root, iova.wrapping_add(last >> 62 & 1), &load);
     }
     last
 }
