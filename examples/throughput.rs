@@ -73,7 +73,7 @@ struct Subject<'m> {
     /// The device that most leaves belong to, and addresses of it that are mapped, at random.
     device: Device,
     root: u64,
-    iovas: Vec<u64>,
+    iovas: Vec<Iova>,
 }
 
 impl<'m> Subject<'m> {
@@ -101,7 +101,7 @@ fn leaves_in(runs: &[RunShape]) -> u64 {
 }
 
 /// `count` addresses, each in a leaf picked at random.
-fn pick(runs: &[RunShape], count: usize) -> Vec<u64> {
+fn pick(runs: &[RunShape], count: usize) -> Vec<Iova> {
     let leaves = leaves_in(runs);
     let mut starts = vec![0];
     starts.extend(runs.iter().scan(0, |before, (_, _, leaves)| {
@@ -114,7 +114,7 @@ fn pick(runs: &[RunShape], count: usize) -> Vec<u64> {
         let leaf = word % leaves;
         let run = starts.partition_point(|start| *start <= leaf) - 1;
         let (iova, size, _) = runs[run];
-        iova + (leaf - starts[run]) * size + (word >> 52)
+        Iova(iova + (leaf - starts[run]) * size + (word >> 52))
     };
     words.map(one).collect()
 }
@@ -175,18 +175,25 @@ fn measures() -> Vec<Measure> {
             let ranges = DeviceRanges::new(unit.walk(image, &mut scratch), Join::Both);
             ranges.flatten().fold(0, |sum: u64, range| sum.wrapping_add(range.iova.last().0))
         }),
-        measure("independent chains", None, Translation, |_, image, subject| {
-            chains(image, subject, false)
-        }),
+        measure("independent chains", None, Translation, |_, image, subject| chains(image, subject, false)),
         measure("serialised chains", None, Translation, |_, image, subject| chains(image, subject, true)),
         measure("translate", Some("independent chains"), Translation, |_, image, subject| {
             let mut copy = Page::ZERO;
             subject.iovas.iter().fold(0, |sum: u64, iova| {
-                match subject.device.translate(image, Iova(*iova), Access::Read, &mut copy, |_| ()) {
+                match subject.device.translate(image, *iova, Access::Read, &mut copy, |_| ()) {
                     Ok(translation) => sum.wrapping_add(translation.phys.0),
                     Err(_) => sum,
                 }
             })
+        }),
+        measure("translate all", Some("independent chains"), Translation, |_, image, subject| {
+            let (mut copy, mut sum) = (Page::ZERO, 0u64);
+            for iovas in subject.iovas.chunks(1024) {
+                subject.device.translate_all(image, iovas, Access::Read, &mut copy, |_, translated| {
+                    sum = sum.wrapping_add(translated.map_or(0, |translation| translation.phys.0));
+                });
+            }
+            sum
         }),
     ]
 }

@@ -68,7 +68,8 @@ impl Image {
 }
 
 impl PhysReader for Image {
-    #[inline]
+    // Apart from the path of a reader that lends, so that this path stays small.
+    #[inline(never)]
     fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
         match self.lend_page(addr) {
             Some(lent) => {

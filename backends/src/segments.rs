@@ -1,6 +1,6 @@
 use iopt::memory::{Page, ReadError, ReadErrorKind};
 use iopt::{PhysAddr, PhysRange};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{IntoBytes, transmute_ref};
 
 /// A range of physical memory, and the offset of its first byte among the image's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +65,18 @@ impl Segments {
     #[inline]
     pub(crate) fn lend<'a>(&self, bytes: &'a [u8], addr: PhysAddr) -> Option<&'a Page> {
         let first = addr.page();
-        let segment = self.last_from_or_below(first)?;
-        if segment.range.last() < last_of_page(first) {
+        let segment = match self.segments.as_slice() {
+            // Most raw images are one segment, and a random translation asks four times.
+            [only] => only,
+            _ => self.last_from_or_below(first)?,
+        };
+        if first < segment.range.first() || segment.range.last() < last_of_page(first) {
             return None;
         }
-        let (page, _) = Page::ref_from_prefix(bytes.get(segment.offset_of(first)?..)?).ok()?;
-        Some(page)
+        // Neither sum can wrap: the page lies in the segment, and the segment among the bytes.
+        let inside = usize::try_from(first.0.wrapping_sub(segment.range.first().0)).ok()?;
+        let page: &[u8; Page::SIZE] = bytes.get(segment.offset.wrapping_add(inside)..)?.first_chunk()?;
+        Some(transmute_ref!(page))
     }
 
     /// Copies the page that holds `addr`, which may be made of several segments.

@@ -3,7 +3,8 @@
 //!
 //! * [`Cursor`] visits a table tree in IOVA order and yields [`Run`]s of leaves: pull it with
 //!   [`next`](Cursor::next), [`seek`](Cursor::seek) it, [`skip_table`](Cursor::skip_table).
-//! * [`translate`] follows the path of one address and checks each entry as hardware does.
+//! * [`translate`] follows the path of one address and checks each entry as hardware does; [`translate_all`]
+//!   does so for many at a time.
 
 mod cursor;
 mod run;
@@ -13,7 +14,7 @@ mod translate;
 pub use cursor::{Cursor, Item, Malformed, Statistics, Table, TableScratch};
 pub(crate) use cursor::{Extent, Found};
 pub use run::{Leaf, Run};
-pub use translate::{Refusal, Translation, Visit, translate};
+pub use translate::{Refusal, Translation, Visit, translate, translate_all};
 
 use crate::access::Permissions;
 use crate::address::PhysAddr;
@@ -26,9 +27,9 @@ pub const MAX_LEVELS: usize = 6;
 /// Shape and bits of the tables at one level. Entries are 64-bit words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
-    /// log2 of the bytes that one entry maps; 12 at level 1.
+    /// log2 of the bytes that one entry maps, below 64; 12 at level 1.
     pub size_log2: u8,
-    /// How many address bits select the entry; 9 in a full table.
+    /// How many address bits select the entry, 9 at most.
     pub index_bits: u8,
     /// An entry with none of these bits set is absent.
     pub present: u64,
@@ -52,14 +53,14 @@ impl Level {
     /// The number of entries in a table of this level.
     #[must_use]
     pub fn entries(&self) -> usize {
-        1usize.checked_shl(u32::from(self.index_bits)).unwrap_or(0)
+        1usize.wrapping_shl(u32::from(self.index_bits))
     }
 
     /// Which entry of a table at this level the address selects.
     #[must_use]
     #[inline]
     pub fn index(&self, iova: u64) -> usize {
-        let index = iova.checked_shr(u32::from(self.size_log2)).unwrap_or(0);
+        let index = iova.wrapping_shr(u32::from(self.size_log2));
         usize::try_from(index & 0xffff_ffff).unwrap_or(0) & self.entries().wrapping_sub(1)
     }
 
@@ -67,7 +68,7 @@ impl Level {
     #[must_use]
     #[inline]
     pub fn size(&self) -> u64 {
-        1u64.checked_shl(u32::from(self.size_log2)).unwrap_or(0)
+        1u64.wrapping_shl(u32::from(self.size_log2))
     }
 
     /// An entry that equals a valid leaf in these bits is a valid leaf too, with the same permissions and

@@ -52,38 +52,38 @@ pub(super) fn linear(words: &[Word], mask: u64, address: u64, step: u64) -> usiz
     let room = usize::try_from(room).unwrap_or(usize::MAX).saturating_add(1);
     let words = words.get(..room).unwrap_or(words);
 
-    let mut expected = first;
+    let mut expected: [u64; LINE] = [first; LINE];
+    for (entry, number) in expected.iter_mut().zip(0u64..) {
+        *entry = first.wrapping_add(step.wrapping_mul(number));
+    }
+    let line_step = step.wrapping_mul(LINE as u64);
     let mut count = 0usize;
     let mut lines = words.chunks_exact(LINE);
     for line in lines.by_ref() {
         let mut diff = 0;
-        let mut next = expected;
-        for word in line {
-            diff |= word.get() ^ next;
-            next = next.wrapping_add(step);
+        for (word, expected) in line.iter().zip(&expected) {
+            diff |= word.get() ^ expected;
         }
         if diff & mask != 0 {
-            return count.wrapping_add(linear_position(line, expected, step, mask));
+            return count.wrapping_add(agreeing(line, &expected, mask));
         }
-        expected = next;
+        for expected in &mut expected {
+            *expected = expected.wrapping_add(line_step);
+        }
         count = count.wrapping_add(LINE);
     }
-    count.wrapping_add(linear_position(lines.remainder(), expected, step, mask))
+    count.wrapping_add(agreeing(lines.remainder(), &expected, mask))
+}
+
+/// How many of `words` are as expected before the first that is not.
+#[inline]
+fn agreeing(words: &[Word], expected: &[u64; LINE], mask: u64) -> usize {
+    words.iter().zip(expected).take_while(|(word, expected)| (word.get() ^ **expected) & mask == 0).count()
 }
 
 #[inline]
 fn position(words: &[Word], mut stop: impl FnMut(u64) -> bool) -> Option<usize> {
     words.iter().position(|word| stop(word.get()))
-}
-
-#[inline]
-fn linear_position(words: &[Word], mut expected: u64, step: u64, mask: u64) -> usize {
-    let end = position(words, |word| {
-        let differs = (word ^ expected) & mask != 0;
-        expected = expected.wrapping_add(step);
-        differs
-    });
-    end.unwrap_or(words.len())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use super::{Entry, Format};
+use super::{Entry, Format, Level};
 use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr};
 use crate::memory::{Page, PhysReader, ReadError};
@@ -12,6 +12,8 @@ pub struct Translation {
     pub page_size_log2: u8,
     /// What the whole path lets through.
     pub permissions: Permissions,
+    /// The leaf that ended the path; `None` when the request passed through without page tables.
+    pub leaf: Option<Visit>,
 }
 
 /// An entry on the path of a translation.
@@ -56,45 +58,141 @@ pub fn translate<R: PhysReader + ?Sized, F: Format>(
     copy: &mut Page,
     mut visit: impl FnMut(Visit),
 ) -> Result<Translation, Refusal> {
-    let mut table = root;
-    let mut parent = None;
-    let mut permissions = Permissions::READ_WRITE;
-    let mut number = u8::try_from(format.levels().len()).unwrap_or(0);
+    let mut page = fetch(reader, root, copy).map_err(|error| Refusal::Unreadable(error, None))?;
+    let mut path = Path { table: root, number: format.levels().len(), permissions: Permissions::READ_WRITE };
     for level in format.levels().iter().rev() {
-        let index = level.index(iova.0);
-        let raw = match reader.lend_page(table) {
-            Some(page) => page.word(index),
-            None => {
-                let read = reader.read_page(table, copy);
-                read.map_err(|error| Refusal::Unreadable(error, parent))?;
-                copy.word(index)
+        match path.step(format, level, page, iova, access, &mut visit)? {
+            Stepped::Table(next, here) => {
+                page = fetch(reader, next, copy).map_err(|error| Refusal::Unreadable(error, Some(here)))?;
             }
+            Stepped::Leaf(translation) => return Ok(translation),
+        }
+    }
+    Err(path.astray())
+}
+
+/// How many translations [`translate_all`] has under way at once.
+const LANES: usize = 16;
+
+/// Translates many addresses as [`translate`] does, level by level for a group of them at a time, so that
+/// their loads from memory overlap. Calls `done` once for each address with its place in `iovas`, not in order.
+#[inline]
+pub fn translate_all<R: PhysReader + ?Sized, F: Format>(
+    reader: &R,
+    format: &F,
+    root: PhysAddr,
+    iovas: &[Iova],
+    access: Access,
+    copy: &mut Page,
+    mut done: impl FnMut(usize, Result<Translation, Refusal>),
+) {
+    let path = Path { table: root, number: format.levels().len(), permissions: Permissions::READ_WRITE };
+    let mut first = 0usize;
+    for group in iovas.chunks(LANES) {
+        // A lane without a page has ended.
+        let mut lanes = [(reader.lend_page(root), path); LANES];
+        for level in format.levels().iter().rev() {
+            for (lane, (iova, (page, path))) in group.iter().zip(&mut lanes).enumerate() {
+                let Some(table) = *page else { continue };
+                *page = None;
+                match path.step(format, level, table, *iova, access, |_| ()) {
+                    Ok(Stepped::Table(next, _)) => *page = reader.lend_page(next),
+                    Ok(Stepped::Leaf(translation)) => {
+                        path.number = ENDED;
+                        done(first.wrapping_add(lane), Ok(translation));
+                    }
+                    Err(refusal) => {
+                        path.number = ENDED;
+                        done(first.wrapping_add(lane), Err(refusal));
+                    }
+                }
+            }
+        }
+        // What could not be lent on the way is translated by itself.
+        for (lane, (iova, (_, path))) in group.iter().zip(&lanes).enumerate() {
+            if path.number != ENDED {
+                let alone = translate(reader, format, root, *iova, access, copy, |_| ());
+                done(first.wrapping_add(lane), alone);
+            }
+        }
+        first = first.wrapping_add(LANES);
+    }
+}
+
+/// The [`Path::number`] of a path that has come to its end.
+const ENDED: usize = usize::MAX;
+
+/// How far a translation has come.
+#[derive(Clone, Copy)]
+struct Path {
+    /// The table whose entry comes next.
+    table: PhysAddr,
+    /// Its level.
+    number: usize,
+    /// What the entries so far let through.
+    permissions: Permissions,
+}
+
+/// What an entry leads to.
+enum Stepped {
+    /// The next table, and the entry that points to it.
+    Table(PhysAddr, Visit),
+    Leaf(Translation),
+}
+
+impl Path {
+    /// Looks at the entry of `page`, which is the table that the path has come to.
+    #[inline(always)]
+    fn step<F: Format>(
+        &mut self,
+        format: &F,
+        level: &Level,
+        page: &Page,
+        iova: Iova,
+        access: Access,
+        mut visit: impl FnMut(Visit),
+    ) -> Result<Stepped, Refusal> {
+        let index = level.index(iova.0);
+        let raw = page.word(index);
+        let here = Visit {
+            level: u8::try_from(self.number).unwrap_or(0),
+            table: self.table,
+            index: u16::try_from(index).unwrap_or(0),
+            raw,
         };
-        let here = Visit { level: number, table, index: u16::try_from(index).unwrap_or(0), raw };
         visit(here);
-        permissions = permissions & format.permissions(raw);
-        if !permissions.allow(access) {
+        self.permissions = self.permissions & format.permissions(raw);
+        if !self.permissions.allow(access) {
             return Err(Refusal::Denied(here));
         }
         match format.decode(level, raw) {
-            Entry::Table(next) => table = next,
-            Entry::Leaf(base) => {
-                let inside = iova.0 & level.size().wrapping_sub(1);
-                return Ok(Translation {
-                    phys: PhysAddr(base.0 | inside),
-                    page_size_log2: level.size_log2,
-                    permissions,
-                });
+            Entry::Table(next) => {
+                self.table = next;
+                self.number = self.number.wrapping_sub(1);
+                Ok(Stepped::Table(next, here))
             }
-            Entry::Malformed(bits) => {
-                return Err(Refusal::ReservedBits(here, bits));
-            }
-            Entry::Absent => return Err(Refusal::Denied(here)),
+            Entry::Leaf(base) => Ok(Stepped::Leaf(Translation {
+                phys: PhysAddr(base.0 | iova.0 & level.size().wrapping_sub(1)),
+                page_size_log2: level.size_log2,
+                permissions: self.permissions,
+                leaf: Some(here),
+            })),
+            Entry::Malformed(bits) => Err(Refusal::ReservedBits(here, bits)),
+            Entry::Absent => Err(Refusal::Denied(here)),
         }
-        parent = Some(here);
-        number = number.wrapping_sub(1);
     }
-    // Only a format whose level 1 is no leaf comes here.
-    let nowhere = Visit { level: 0, table, index: 0, raw: 0 };
-    Err(Refusal::Denied(nowhere))
+
+    /// Only a format whose level 1 is no leaf, or that has no levels, ends like this.
+    #[cold]
+    fn astray(&self) -> Refusal {
+        Refusal::Denied(Visit { level: 0, table: self.table, index: 0, raw: 0 })
+    }
+}
+
+#[inline(always)]
+fn fetch<'p, R: PhysReader + ?Sized>(reader: &'p R, addr: PhysAddr, copy: &'p mut Page) -> Result<&'p Page, ReadError> {
+    match reader.lend_page(addr) {
+        Some(page) => Ok(page),
+        None => reader.read_page(addr, copy).map(|()| &*copy),
+    }
 }

@@ -86,7 +86,8 @@ impl ImageSpec {
             indexes.truncate(self.leaves_per_table);
         }
         let first = (1 << 20) + number * 1024;
-        let frame = |index: u64, random: &mut Random| if self.scattered { random.below(1 << 30) } else { first + index };
+        let frame =
+            |index: u64, random: &mut Random| if self.scattered { random.below(1 << 30) } else { first + index };
         indexes.into_iter().map(|index| (index, frame(index, random) << 12 | 3)).collect()
     }
 }
