@@ -1,1 +1,38 @@
-//! wip
+//! Memory images on disk, for [`iopt`] to read.
+//!
+//! [`open`] finds out what a file is, maps it, and gives an [`Image`]: a [`PhysReader`](iopt::memory::PhysReader)
+//! that lends its pages straight out of the mapping.
+//!
+//! | format | recognised by | physical addresses come from |
+//! |---|---|---|
+//! | LiME, version 1, little-endian | `EMiL` at the start | the header before each range |
+//! | raw | nothing: what no other format claims | the offset in the file |
+//!
+//! Either may be compressed, once, with xz or zstd: it is then decompressed into memory, up to
+//! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (ELF, kdump, AVML and others, see
+//! [`UnsupportedFormat`]) are refused by name.
+//!
+//! # Security
+//! An image is untrusted input. Every offset and length is checked against the bytes that are there, nothing is
+//! allocated because a header says so, and decompression is bounded. What a mapped file needs from the outside is
+//! said at [`open`].
+#![deny(unsafe_code)]
+
+mod bytes;
+mod compressed;
+mod detect;
+mod error;
+mod image;
+mod lime;
+mod mapping;
+mod options;
+mod prefetch;
+mod raw;
+mod segments;
+
+pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
+pub use detect::{Format, UnknownFormat, UnsupportedFormat};
+pub use error::{OpenError, OpenErrorKind};
+pub use image::Image;
+pub use lime::{LimeError, LimeErrorKind};
+pub use options::{OpenOptions, open, open_as};

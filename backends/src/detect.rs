@@ -1,0 +1,106 @@
+use crate::compressed::Compression;
+use crate::lime;
+use std::fmt;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// How an image says which physical address a byte has.
+///
+/// [`Display`](fmt::Display) and [`FromStr`] use the names `raw` and `lime`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// The offset in the file is the physical address.
+    Raw,
+    /// LiME, version 1: each range behind a header with its addresses.
+    Lime,
+}
+
+impl Format {
+    const ALL: [Self; 2] = [Self::Raw, Self::Lime];
+
+    /// The name, as on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Lime => "lime",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
+        Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| UnknownFormat(name.to_owned()))
+    }
+}
+
+/// No format has this name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("expected raw or lime as the format, found {0:?}")]
+pub struct UnknownFormat(pub String);
+
+/// A format that is recognised by its first bytes, but not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum UnsupportedFormat {
+    /// ELF, as in `/proc/vmcore`.
+    #[error("an ELF core file")]
+    Elf,
+    /// kdump-compressed, also called diskdump.
+    #[error("a kdump-compressed file")]
+    Kdump,
+    /// makedumpfile's flattened form of a kdump-compressed or ELF file.
+    #[error("a flattened makedumpfile dump")]
+    Flattened,
+    /// AVML, version 2.
+    #[error("an AVML image")]
+    Avml,
+    /// Windows crash dump.
+    #[error("a Windows crash dump")]
+    Windows,
+    /// gzip, whatever is inside.
+    #[error("a gzip file")]
+    Gzip,
+}
+
+const UNSUPPORTED: [(&[u8], UnsupportedFormat); 8] = [
+    (b"\x7fELF", UnsupportedFormat::Elf),
+    (b"KDUMP   ", UnsupportedFormat::Kdump),
+    (b"DISKDUMP", UnsupportedFormat::Kdump),
+    (b"makedumpfile", UnsupportedFormat::Flattened),
+    (b"AVML", UnsupportedFormat::Avml),
+    (b"PAGEDU64", UnsupportedFormat::Windows),
+    (b"PAGEDUMP", UnsupportedFormat::Windows),
+    (b"\x1f\x8b", UnsupportedFormat::Gzip),
+];
+
+/// What the first bytes of a file say it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Compressed(Compression),
+    Image(Format),
+    Unsupported(UnsupportedFormat),
+}
+
+impl Content {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        if let Some(compression) = Compression::of(bytes) {
+            return Self::Compressed(compression);
+        }
+        // The big-endian twin is LiME too: its parser refuses it by name.
+        if bytes.starts_with(&lime::MAGIC) || bytes.starts_with(&lime::BIG_ENDIAN_MAGIC) {
+            return Self::Image(Format::Lime);
+        }
+        let unsupported = UNSUPPORTED.iter().find(|(magic, _)| bytes.starts_with(magic));
+        unsupported.map_or(Self::Image(Format::Raw), |(_, format)| Self::Unsupported(*format))
+    }
+}

@@ -1,0 +1,72 @@
+use crate::compressed::Compression;
+use crate::detect::UnsupportedFormat;
+use crate::lime::LimeError;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// An image could not be opened.
+#[derive(Debug, Error)]
+#[error("{}{kind}", path.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default())]
+pub struct OpenError {
+    /// The file, unless the image was given as bytes.
+    pub path: Option<PathBuf>,
+    /// Why not.
+    pub kind: OpenErrorKind,
+}
+
+/// Why an image could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenErrorKind {
+    /// The operating system did not let us at the file.
+    #[error("can't be opened: {0}")]
+    Open(io::Error),
+    /// A directory, a device or a pipe.
+    #[error("expected a regular file, found something that can't be mapped (a directory, device or pipe)")]
+    NotAFile,
+    /// The file could not be mapped. It is not read into memory instead: an image may be larger than memory.
+    #[error("can't be mapped into memory: {0}")]
+    Map(io::Error),
+    /// There are no bytes, or none are left after decompression.
+    #[error("expected a raw or LiME image, found an empty file")]
+    Empty,
+    /// A format that is recognised, but not read.
+    #[error("this is {0}, which iopt does not read yet; expected a raw or LiME image")]
+    Unsupported(UnsupportedFormat),
+    /// What was decompressed is compressed again.
+    #[error("expected a raw or LiME image in the {outer} stream, found {inner}: only one compression is undone")]
+    CompressedTwice {
+        /// What the file is.
+        outer: Compression,
+        /// What is inside.
+        inner: Compression,
+    },
+    /// The compressed stream is damaged or cut short, or needs a window that is too large.
+    #[error("the {compression} stream can't be decompressed: {error}")]
+    Decompress {
+        /// What the file is.
+        compression: Compression,
+        /// What the decompressor says.
+        error: io::Error,
+    },
+    /// The stream holds more than is allowed.
+    #[error("the {compression} stream decompresses to more than the limit of {limit} bytes")]
+    TooLarge {
+        /// What the file is.
+        compression: Compression,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// There is no memory to decompress into.
+    #[error("out of memory after {bytes} decompressed bytes of the {compression} stream")]
+    OutOfMemory {
+        /// What the file is.
+        compression: Compression,
+        /// How many bytes were decompressed so far.
+        bytes: usize,
+    },
+    /// The LiME image is malformed.
+    #[error(transparent)]
+    Lime(#[from] LimeError),
+}

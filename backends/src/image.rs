@@ -1,0 +1,91 @@
+use crate::bytes::Bytes;
+use crate::compressed::Compression;
+use crate::detect::Format;
+use crate::error::OpenError;
+use crate::options::OpenOptions;
+use crate::prefetch::prefetch;
+use crate::segments::Segments;
+use iopt::memory::{Page, PhysReader, ReadError};
+use iopt::{PhysAddr, PhysRange};
+use std::borrow::Cow;
+
+/// A memory image: physical memory as some tool saved it.
+///
+/// Pages are lent wherever a page lies whole in one range of the image; a page that several adjacent ranges share
+/// is copied together. Ranges come with neighbours joined, so a page is there exactly if one range holds all of
+/// it: part of a page, as at the end of a raw file of odd length, reads as a hole.
+#[derive(Debug)]
+pub struct Image {
+    pub(crate) bytes: Bytes,
+    pub(crate) segments: Segments,
+    pub(crate) format: Format,
+    pub(crate) compression: Option<Compression>,
+    pub(crate) size: u64,
+}
+
+impl Image {
+    /// Opens an image that is in memory already, such as one built into a program with `include_bytes!`.
+    ///
+    /// It is the same as [`open`](crate::open()), without a file: the format is found from the content, and a
+    /// compressed image is decompressed.
+    ///
+    /// ```
+    /// let sample: &'static [u8] = include_bytes!("../tests/corpus/legacy-pt/mem.lime.xz");
+    /// let image = iopt_backends::Image::from_bytes(sample)?;
+    /// assert_eq!(image.format().name(), "lime");
+    /// # Ok::<(), iopt_backends::OpenError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](crate::open()), except for those about files.
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, OpenError> {
+        OpenOptions::new().from_bytes(bytes)
+    }
+
+    /// The format of the image, inside any compression.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The compression around the image, if there is one.
+    #[must_use]
+    pub fn compression(&self) -> Option<Compression> {
+        self.compression
+    }
+
+    /// Size in bytes of the file, or of the bytes, as they were given: before any decompression.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl PhysReader for Image {
+    #[inline]
+    fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
+        match self.lend_page(addr) {
+            Some(lent) => {
+                page.clone_from(lent);
+                Ok(())
+            }
+            None => self.segments.copy(self.bytes.as_slice(), addr, page),
+        }
+    }
+
+    #[inline]
+    fn lend_page(&self, addr: PhysAddr) -> Option<&Page> {
+        self.segments.lend(self.bytes.as_slice(), addr)
+    }
+
+    #[inline]
+    fn prefetch(&self, addr: PhysAddr) {
+        if let Some(page) = self.lend_page(addr) {
+            prefetch(page);
+        }
+    }
+
+    fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
+        self.segments.next_range(from)
+    }
+}

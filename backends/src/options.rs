@@ -1,0 +1,130 @@
+use crate::bytes::Bytes;
+use crate::compressed::DEFAULT_DECOMPRESSED_LIMIT;
+use crate::detect::{Content, Format};
+use crate::error::{OpenError, OpenErrorKind};
+use crate::image::Image;
+use crate::{lime, raw};
+use std::borrow::Cow;
+use std::path::Path;
+
+/// Opens the memory image at `path`; its format is found from its content.
+///
+/// A plain image is mapped and lent out of the mapping, so even a large one opens at once. A compressed one is
+/// decompressed into memory, up to [`DEFAULT_DECOMPRESSED_LIMIT`].
+///
+/// The file must not change while the [`Image`] lives. If somebody truncates a mapped file, the next access to a page
+/// behind its new end ends the whole process with SIGBUS (on Windows, truncation is refused); if somebody writes to
+/// it, pages change while they are lent, and results mean nothing. Open a copy of a file that is still being written.
+///
+/// ```
+/// use iopt::{PhysAddr, memory::PhysReader};
+///
+/// let image = iopt_backends::open("tests/corpus/legacy-48/mem.lime.xz")?;
+/// assert_eq!(image.format().to_string(), "lime");
+/// let root_table = PhysAddr(0x8f7000);
+/// let page = image.lend_page(root_table).ok_or("the root table is not in the image")?;
+/// // Bus 0 has a context table: its root entry is present.
+/// assert_eq!(page.word(0), 0x9aa001);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`OpenErrorKind`] tells why not, [`OpenError`] also for which file: it can't be opened or mapped, is empty, is of
+/// a format that is recognised but not read, is malformed, or does not decompress.
+pub fn open(path: impl AsRef<Path>) -> Result<Image, OpenError> {
+    OpenOptions::new().open(path)
+}
+
+/// Opens the memory image at `path` as `format`, whatever its content looks like.
+///
+/// A compression around it is undone all the same. [`Format::Raw`] takes any bytes, also those of a format that
+/// [`open`] would read otherwise or refuse.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_as(path: impl AsRef<Path>, format: Format) -> Result<Image, OpenError> {
+    OpenOptions::new().format(format).open(path)
+}
+
+/// How to open an image, where [`open`] does not fit.
+///
+/// ```
+/// use iopt_backends::{Format, OpenOptions};
+///
+/// let options = OpenOptions::new().format(Format::Lime).decompressed_limit(1 << 20);
+/// let image = options.open("tests/corpus/legacy-pt/mem.lime.xz")?;
+/// # Ok::<(), iopt_backends::OpenError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct OpenOptions {
+    format: Option<Format>,
+    decompressed_limit: u64,
+}
+
+impl OpenOptions {
+    /// The format found from the content, and [`DEFAULT_DECOMPRESSED_LIMIT`].
+    pub const fn new() -> Self {
+        Self { format: None, decompressed_limit: DEFAULT_DECOMPRESSED_LIMIT }
+    }
+
+    /// Takes the image for `format`, whatever its content looks like; see [`open_as`].
+    pub const fn format(self, format: Format) -> Self {
+        Self { format: Some(format), ..self }
+    }
+
+    /// Refuses an image that decompresses to more than `bytes` bytes.
+    pub const fn decompressed_limit(self, bytes: u64) -> Self {
+        Self { decompressed_limit: bytes, ..self }
+    }
+
+    /// Opens the file at `path`. The file must not change meanwhile: see [`open`].
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Image, OpenError> {
+        let path = path.as_ref();
+        let image = Bytes::map(path).and_then(|bytes| self.image(bytes));
+        image.map_err(|kind| OpenError { path: Some(path.to_owned()), kind })
+    }
+
+    /// Opens an image that is in memory already: see [`Image::from_bytes`].
+    ///
+    /// # Errors
+    /// As [`Image::from_bytes`].
+    pub fn from_bytes(self, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Image, OpenError> {
+        self.image(Bytes::Memory(bytes.into())).map_err(|kind| OpenError { path: None, kind })
+    }
+
+    fn image(self, mut bytes: Bytes) -> Result<Image, OpenErrorKind> {
+        let size = u64::try_from(bytes.as_slice().len()).unwrap_or(u64::MAX);
+        let mut content = Content::of(bytes.as_slice());
+        let mut compression = None;
+        if let Content::Compressed(outer) = content {
+            compression = Some(outer);
+            bytes = Bytes::Memory(outer.decompress(bytes.as_slice(), self.decompressed_limit)?.into());
+            content = Content::of(bytes.as_slice());
+        }
+        if bytes.as_slice().is_empty() {
+            return Err(OpenErrorKind::Empty);
+        }
+        let format = match (self.format, content, compression) {
+            (Some(format), ..) | (None, Content::Image(format), _) => format,
+            (None, Content::Unsupported(format), _) => return Err(OpenErrorKind::Unsupported(format)),
+            (None, Content::Compressed(inner), outer) => {
+                return Err(OpenErrorKind::CompressedTwice { outer: outer.unwrap_or(inner), inner });
+            }
+        };
+        let segments = match format {
+            Format::Raw => raw::segments(bytes.as_slice()),
+            Format::Lime => lime::segments(bytes.as_slice())?,
+        };
+        Ok(Image { bytes, segments, format, compression, size })
+    }
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,91 @@
+//! What a file is taken for, and what is refused.
+
+mod common;
+
+use common::{Had, extent, had, images, lime_image, raw_image, refusal, save};
+use iopt_backends::{Format, Image, LimeErrorKind, OpenErrorKind, OpenOptions, UnsupportedFormat, open, open_as};
+use std::path::Path;
+
+#[test]
+fn an_image_is_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let [mapped, owned] = images(&raw_image());
+    shared(&mapped);
+    assert!(std::thread::scope(|scope| scope.spawn(|| had(&owned, 0) == Had::Lent).join()).unwrap());
+    assert!(format!("{mapped:?}").contains("12388 bytes, mapped"), "{mapped:?}");
+}
+
+#[test]
+fn static_bytes_are_an_image_without_a_copy() {
+    static BYTES: [u8; 4096] = [0; 4096];
+    let image = Image::from_bytes(&BYTES).unwrap();
+    let lent = iopt::memory::PhysReader::lend_page(&image, iopt::PhysAddr(0)).unwrap();
+    assert_eq!(std::ptr::from_ref(lent).cast::<u8>(), BYTES.as_ptr());
+}
+
+#[test]
+fn a_forced_format_overrides_the_content() {
+    let file = save(&lime_image());
+    assert_eq!(extent(&open_as(file.path(), Format::Raw).unwrap()), [(0, lime_image().len() as u64 - 1)]);
+    assert_eq!(open_as(file.path(), Format::Lime).unwrap().format(), Format::Lime);
+    let elf = save(b"\x7fELF and more");
+    assert_eq!(open_as(elf.path(), Format::Raw).unwrap().format(), Format::Raw);
+}
+
+#[test]
+fn invalid_forced_format() {
+    let error = open_as(save(&raw_image()).path(), Format::Lime).unwrap_err();
+    let OpenErrorKind::Lime(error) = error.kind else { panic!("{error}") };
+    assert_eq!((error.offset, error.kind), (0, LimeErrorKind::BadMagic { found: [0, 3, 6, 9] }));
+    let short = OpenOptions::new().format(Format::Lime).from_bytes(b"abc").unwrap_err();
+    assert!(
+        matches!(short.kind, OpenErrorKind::Lime(error) if error.kind == LimeErrorKind::TruncatedHeader { found: 3 })
+    );
+}
+
+#[test]
+fn format_names_go_both_ways() {
+    for format in [Format::Raw, Format::Lime] {
+        assert_eq!(format.to_string().parse(), Ok(format));
+    }
+    let error = "LiME".parse::<Format>().unwrap_err();
+    assert_eq!(error.to_string(), "expected raw or lime as the format, found \"LiME\"");
+}
+
+#[test]
+fn invalid_formats_are_refused_by_name() {
+    let cases: [(&[u8], UnsupportedFormat, &str); 8] = [
+        (b"\x7fELF\x02\x01\x01", UnsupportedFormat::Elf, "an ELF core file"),
+        (b"KDUMP   \x06", UnsupportedFormat::Kdump, "a kdump-compressed file"),
+        (b"DISKDUMP\x01", UnsupportedFormat::Kdump, "a kdump-compressed file"),
+        (b"makedumpfile\0\0\0\0", UnsupportedFormat::Flattened, "a flattened makedumpfile dump"),
+        (b"AVML\x02\0\0\0", UnsupportedFormat::Avml, "an AVML image"),
+        (b"PAGEDU64", UnsupportedFormat::Windows, "a Windows crash dump"),
+        (b"PAGEDUMP", UnsupportedFormat::Windows, "a Windows crash dump"),
+        (b"\x1f\x8b\x08", UnsupportedFormat::Gzip, "a gzip file"),
+    ];
+    for (bytes, format, name) in cases {
+        let kind = refusal(bytes);
+        assert!(matches!(kind, OpenErrorKind::Unsupported(found) if found == format), "{kind:?}");
+        let text = format!("this is {name}, which iopt does not read yet; expected a raw or LiME image");
+        assert_eq!(kind.to_string(), text);
+    }
+}
+
+#[test]
+fn invalid_empty_file() {
+    let kind = refusal(b"");
+    assert!(matches!(kind, OpenErrorKind::Empty), "{kind:?}");
+    assert_eq!(kind.to_string(), "expected a raw or LiME image, found an empty file");
+}
+
+#[test]
+fn invalid_path() {
+    let missing = open("no/such/image").unwrap_err();
+    assert!(matches!(&missing.kind, OpenErrorKind::Open(error) if error.kind() == std::io::ErrorKind::NotFound));
+    assert!(missing.to_string().starts_with("no/such/image: can't be opened: "), "{missing}");
+    let directory = open(Path::new("tests")).unwrap_err();
+    assert!(matches!(directory.kind, OpenErrorKind::NotAFile), "{directory:?}");
+    #[cfg(unix)]
+    assert!(matches!(open("/dev/zero").unwrap_err().kind, OpenErrorKind::NotAFile));
+}
