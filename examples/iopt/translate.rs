@@ -70,8 +70,13 @@ fn open_batch(path: &Path) -> Result<Box<dyn BufRead>, Error> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(io::stdin().lock()));
     }
-    let file = File::open(path).map_err(|error| Error::Batch(path.to_owned(), error))?;
-    Ok(Box::new(BufReader::with_capacity(1 << 16, file)))
+    let open = || {
+        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+        // A directory opens, but does not read: better said before the first line of output.
+        file.fill_buf()?;
+        Ok(Box::new(file) as Box<dyn BufRead>)
+    };
+    open().map_err(|error| Error::Batch(path.to_owned(), error))
 }
 
 struct Job<'a> {
