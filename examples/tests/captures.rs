@@ -4,18 +4,20 @@
 mod common;
 
 use common::{corpus, iopt_line};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-const CAPTURES: [(&str, &str); 7] = [
+const CAPTURES: [(&str, &str); 9] = [
     ("legacy-48/mem.lime.xz", "legacy-48/mem.json"),
     ("legacy-48/mem.raw.xz", "legacy-48/mem.json"),
     ("legacy-pt/mem.lime.xz", "legacy-pt/mem.json"),
     ("intremap/mem.lime.xz", "intremap/mem.json"),
     ("vfio-48/mem.lime.xz", "vfio-48/mem.json"),
     ("kdump-on/mem.first.lime.xz", "kdump-on/mem.first.json"),
+    ("kdump-on/vmcore.lime.xz", "kdump-on/vmcore.json"),
     ("kdump-on/mem.lime.xz", "kdump-on/mem.json"),
+    ("kdump-on/mem.lime.xz", "kdump-on/mem.old-rtaddr.json"),
 ];
 
 fn expectation(path: &Path) -> Value {
@@ -28,15 +30,12 @@ fn number(value: &Value) -> u64 {
 
 /// The lines that `devices` should print.
 fn devices(expected: &Value) -> Vec<Value> {
-    let mut earlier: Map<String, Value> = Map::new();
     let line = |device: &Value| {
         let translation = device["translation"].as_str().unwrap();
         let pass_through = translation == "pass-through";
         let table = &expected["page_tables"][device["page_table"].as_str().unwrap_or_default()]["pt"];
-        let shares_with = match device["page_table"].as_str() {
-            Some(table) => earlier.insert(table.to_owned(), Value::Null).map(|_| first_user(expected, table)),
-            None => None,
-        };
+        let first_user = device["page_table"].as_str().map(|table| first_user(expected, table));
+        let shares_with = first_user.filter(|first_user| **first_user != device["bdf"]);
         json!({
             "unit": 0,
             "source_id": device["bdf"],
@@ -53,9 +52,9 @@ fn devices(expected: &Value) -> Vec<Value> {
     expected["devices"].as_array().unwrap().iter().map(line).collect()
 }
 
-fn first_user(expected: &Value, table: &str) -> Value {
+fn first_user<'e>(expected: &'e Value, table: &str) -> &'e Value {
     let devices = expected["devices"].as_array().unwrap();
-    devices.iter().find(|device| device["page_table"] == table).unwrap()["bdf"].clone()
+    &devices.iter().find(|device| device["page_table"] == table).unwrap()["bdf"]
 }
 
 /// The lines that `ranges` should print, but for the page size, which the expectation does not have.

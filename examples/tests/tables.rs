@@ -5,8 +5,8 @@ mod common;
 use common::{ROOT, Sample, iopt_fed, iopt_line, iopt_on, keys, raw};
 use serde_json::Value;
 
-/// A root table at 0x1000 whose devices are 00:00.0, with a page table of 3 levels and one page at 0, and 00:00.1, whose
-/// requests pass through.
+/// A root table at 0x1000 with two devices: 00:00.0, whose page table of 3 levels has one page at 0, and 00:00.1,
+/// whose requests pass through.
 const SMALL: [(usize, u64); 8] = [
     (0x1000, 0x2001),
     (0x2000, 0x3003),
@@ -220,7 +220,10 @@ fn a_request_for_which_hardware_has_no_reason_has_no_code() {
 
 #[test]
 fn a_translation_is_one_line() {
-    let expected = r#"{"source_id":"00:08.0","pasid":null,"iova":"0x100123","access":"r","phys":"0x1966123","page":4096,"read":true,"write":true}"#;
+    let expected = concat!(
+        r#"{"source_id":"00:08.0","pasid":null,"iova":"0x100123","access":"r","phys":"0x1966123","page":4096,"#,
+        r#""read":true,"write":true}"#
+    );
     assert_eq!(iopt_line("translate 0000:00:08.0 1048867 r --json").good().trim_end(), expected);
     let human = iopt_line("translate 00:08.0 0x40000001 w").good();
     assert!(human.lines().nth(1).unwrap().ends_with(" (2 MiB page, rw)"), "{human}");
