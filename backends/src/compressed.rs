@@ -15,8 +15,10 @@ pub const DEFAULT_DECOMPRESSED_LIMIT: u64 = 16 << 30;
 
 /// The largest window of either format: four times that of `xz -9`, and what `zstd` itself takes without being
 /// asked for more. It bounds what a header can make the decompressor allocate.
-const XZ_MEMORY_KIB: u32 = 256 << 10;
+const XZ_WINDOW: u64 = 256 << 20;
 const ZSTD_WINDOW: u64 = 128 << 20;
+/// The largest window, and what the decoder counts on top of it.
+const XZ_MEMORY_KIB: u32 = (256 << 10) + (1 << 10);
 
 /// A compression around an image. [`Display`](fmt::Display) writes its name, `xz` or `zstd`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,12 +55,13 @@ impl Compression {
     pub(crate) fn decompress(self, bytes: &[u8], limit: u64) -> Result<Vec<u8>, OpenErrorKind> {
         let mut output = Output { bytes: Vec::new(), limit };
         let done = match self {
-            Self::Xz => output.fill(XzReader::new_mem_limit(bytes, true, XZ_MEMORY_KIB)),
+            Self::Xz => unxz(bytes, &mut output),
             Self::Zstd => unzstd(bytes, &mut output),
         };
         match done {
             Ok(()) => Ok(output.bytes),
-            Err(Stop::Damaged(error)) => Err(OpenErrorKind::Decompress { compression: self, error }),
+            Err(Stop::Damaged(error)) => Err(OpenErrorKind::Damaged { compression: self, error }),
+            Err(Stop::Window(limit)) => Err(OpenErrorKind::WindowTooLarge { compression: self, limit }),
             Err(Stop::Limit) => Err(OpenErrorKind::TooLarge { compression: self, limit }),
             Err(Stop::Memory) => Err(OpenErrorKind::OutOfMemory { compression: self, bytes: output.bytes.len() }),
         }
@@ -74,6 +77,7 @@ impl fmt::Display for Compression {
 /// Why decompression ends early.
 enum Stop {
     Damaged(io::Error),
+    Window(u64),
     Limit,
     Memory,
 }
@@ -110,6 +114,14 @@ impl Output {
     }
 }
 
+fn unxz(bytes: &[u8], output: &mut Output) -> Result<(), Stop> {
+    output.fill(XzReader::new_mem_limit(bytes, true, XZ_MEMORY_KIB)).map_err(|stop| match stop {
+        // So the library tells that a block exceeds its memory limit.
+        Stop::Damaged(error) if error.kind() == io::ErrorKind::OutOfMemory => Stop::Window(XZ_WINDOW),
+        stop => stop,
+    })
+}
+
 /// Frame after frame. The library decodes one, and leaves its window and its checksum for us to judge.
 fn unzstd(mut bytes: &[u8], output: &mut Output) -> Result<(), Stop> {
     while !bytes.is_empty() {
@@ -122,10 +134,13 @@ fn unzstd(mut bytes: &[u8], output: &mut Output) -> Result<(), Stop> {
                 bytes = bytes.get(length..).ok_or_else(|| damaged("the last skippable frame is cut short"))?;
                 continue;
             }
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::BadMagicNumber(_))) => {
+                return Err(damaged("expected another frame or the end behind a frame, found something else"));
+            }
             Err(error) => return Err(error.into()),
         }
         if window(frame, &decoder) > ZSTD_WINDOW {
-            return Err(damaged("it needs a window of more than 128 MiB"));
+            return Err(Stop::Window(ZSTD_WINDOW));
         }
         let mut stream = StreamingDecoder::new_with_decoder(frame, &mut decoder)?;
         output.fill(&mut stream)?;

@@ -42,13 +42,21 @@ pub enum OpenErrorKind {
         /// What is inside.
         inner: Compression,
     },
-    /// The compressed stream is damaged or cut short, or needs a window that is too large.
-    #[error("the {compression} stream can't be decompressed: {error}")]
-    Decompress {
+    /// The compressed stream is damaged or cut short.
+    #[error("the {compression} stream is damaged or cut short: {error}")]
+    Damaged {
         /// What the file is.
         compression: Compression,
         /// What the decompressor says.
         error: io::Error,
+    },
+    /// To decompress the stream takes too large a window (also called dictionary), whatever the image's size.
+    #[error("the {compression} stream needs a window of more than {limit} bytes to decompress")]
+    WindowTooLarge {
+        /// What the file is.
+        compression: Compression,
+        /// The largest window that is taken, in bytes.
+        limit: u64,
     },
     /// The stream holds more than is allowed.
     #[error("the {compression} stream decompresses to more than the limit of {limit} bytes")]

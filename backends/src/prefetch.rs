@@ -5,18 +5,23 @@ use iopt::memory::Page;
 /// Asks for all cache lines of `page`.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-#[expect(unsafe_code, reason = "the intrinsic takes a raw pointer")]
 pub(crate) fn prefetch(page: &Page) {
-    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    use zerocopy::IntoBytes;
-
-    let bytes = page.as_bytes();
-    // A page that does not start on a line ends in a 65th one.
-    for byte in bytes.iter().step_by(64).chain(bytes.last()) {
-        // SAFETY: PREFETCHT0 is part of SSE, which every x86_64 has. It is a hint that never faults and changes no
-        // memory or register, whatever the address; this one is moreover that of a live reference.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(byte).cast()) };
+    let words @ [.., last] = page.words();
+    for line in words.iter().step_by(8) {
+        prefetch_line(line);
     }
+    // A page that does not start on a line ends in a 65th one.
+    prefetch_line(last);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[expect(unsafe_code, reason = "the intrinsic takes a raw pointer")]
+fn prefetch_line(word: &iopt::memory::Word) {
+    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: PREFETCHT0 is part of SSE, which every x86_64 has. It is a hint that never faults and changes no
+    // memory or register, whatever the address; this one is moreover that of a live reference.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(word).cast()) };
 }
 
 /// There is no stable way to ask on this target.

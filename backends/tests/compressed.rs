@@ -75,11 +75,8 @@ fn invalid_stream_cut_short_anywhere() {
         for length in 6..bytes.len() {
             let error = Image::from_bytes(&bytes[..length]).unwrap_err();
             let text = error.to_string();
-            assert!(
-                matches!(error.kind, OpenErrorKind::Decompress { compression: c, .. } if c == compression),
-                "{text}"
-            );
-            assert!(text.starts_with(&format!("the {compression} stream can't be decompressed: ")), "{text}");
+            assert!(matches!(error.kind, OpenErrorKind::Damaged { compression: c, .. } if c == compression), "{text}");
+            assert!(text.starts_with(&format!("the {compression} stream is damaged or cut short: ")), "{text}");
             assert_eq!(text.lines().count(), 1, "{text}");
         }
         refusal(&bytes[..bytes.len() - 1]);
@@ -107,7 +104,7 @@ fn invalid_byte_anywhere_never_gives_another_image() {
 fn invalid_data_behind_a_stream() {
     for (bytes, compression) in ALL {
         let kind = refusal(&[bytes, b"more"].concat());
-        assert!(matches!(kind, OpenErrorKind::Decompress { compression: c, .. } if c == compression), "{kind}");
+        assert!(matches!(kind, OpenErrorKind::Damaged { compression: c, .. } if c == compression), "{kind}");
     }
 }
 
@@ -129,11 +126,21 @@ fn invalid_header_that_asks_for_a_terabyte() {
     let window: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf0, 0x01, 0, 0];
     let content: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0, 0x01, 0, 0];
     for bytes in [window, content] {
-        assert_eq!(
-            refusal(bytes).to_string(),
-            "the zstd stream can't be decompressed: it needs a window of more than 128 MiB"
+        let kind = refusal(bytes);
+        assert!(
+            matches!(kind, OpenErrorKind::WindowTooLarge { compression: Compression::Zstd, limit } if limit == 128 << 20)
         );
+        assert_eq!(kind.to_string(), "the zstd stream needs a window of more than 134217728 bytes to decompress");
     }
+}
+
+#[test]
+fn invalid_dictionary_of_a_gigabyte() {
+    // `xz --lzma2=dict=1GiB` of nothing much.
+    let kind = refusal(include_bytes!("fixtures/dictionary-1gib.xz"));
+    assert!(
+        matches!(kind, OpenErrorKind::WindowTooLarge { compression: Compression::Xz, limit } if limit == 256 << 20)
+    );
 }
 
 #[test]
