@@ -80,7 +80,7 @@ fn files_that_are_no_image_are_refused() {
         (save(b"\x7fELF\x02\x01\x01"), "an ELF core file"),
         (save(b"KDUMP   "), "a kdump-compressed file"),
         (save(b"EMiL\x07\0\0\0"), "LiME header at offset 0x0"),
-        (truncated_xz, "xz stream can't be decompressed"),
+        (truncated_xz, "xz stream is damaged or cut short"),
         (truncated_lime, "missing at the end"),
     ] {
         for command in ["info", "devices", "ranges --json"] {
