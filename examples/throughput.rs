@@ -4,6 +4,13 @@
 //! what iopt takes and how many times the limit that is. Times are medians over rounds in which everything is
 //! measured in turn, so that noise falls on all alike.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "it works on numbers of its own making"
+)]
+
 use iopt::coalesce::{Coalescer, DeviceRanges, Join};
 use iopt::memory::{Page, PhysReader};
 use iopt::radix::{Run, Table};

@@ -1,1 +1,43 @@
-fn main() {}
+//! `iopt`: reads the translation tables of an IOMMU out of a memory image.
+#![forbid(unsafe_code)]
+
+mod args;
+mod devices;
+mod error;
+mod human;
+mod info;
+mod json;
+mod output;
+mod parse;
+mod ranges;
+mod sample;
+mod sharing;
+mod statistics;
+mod translate;
+mod translator;
+mod units;
+
+use args::{Args, Command};
+use clap::Parser;
+use error::{Error, Outcome};
+use output::Output;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match Args::try_parse() {
+        Ok(args) => error::exit_code(run(&args)),
+        Err(refused) => error::wrong_arguments(&refused),
+    }
+}
+
+fn run(args: &Args) -> Result<Outcome, Error> {
+    let mut output = Output::new(args.common.json);
+    let outcome = match &args.command {
+        Command::Info(command) => info::run(&args.common, command, &mut output),
+        Command::Devices(command) => devices::run(&args.common, command, &mut output),
+        Command::Ranges(command) => ranges::run(&args.common, command, &mut output),
+        Command::Translate(command) => translate::run(&args.common, command, &mut output),
+    }?;
+    output.finish()?;
+    Ok(outcome)
+}

@@ -1,9 +1,12 @@
-//! The inner loops: they look at a table eight entries at a time, which is a cache line, and in a shape
-//! that compilers turn into vector code. Only the line in which something ends is looked at entry by entry.
+//! The inner loops. They look at a table in blocks of a fixed size, in a shape that compilers turn into straight
+//! vector code even for the oldest processors; only the block in which something ends is looked at more closely.
 
 use crate::memory::{Page, Word};
 
+/// Entries in a cache line.
 const LINE: usize = 8;
+/// Entries that are judged together.
+const BLOCK: usize = 32;
 
 /// The first entry in `from..=last` that has any bit of `present` set.
 #[inline]
@@ -26,19 +29,7 @@ pub(super) fn next_present(page: &Page, from: usize, last: usize, present: u64) 
 /// How many entries, from the first of `words` on, are leaves like it (equal in the bits of `mask`).
 #[inline]
 pub(super) fn equal(words: &[Word], mask: u64) -> usize {
-    let Some(first) = words.first().map(|word| word.get()) else { return 0 };
-    let mut count = 0usize;
-    let mut lines = words.chunks_exact(LINE);
-    for line in lines.by_ref() {
-        if line.iter().fold(0, |diff, word| diff | (word.get() ^ first)) & mask != 0 {
-            let at = position(line, |word| (word ^ first) & mask != 0);
-            return count.wrapping_add(at.unwrap_or(0));
-        }
-        count = count.wrapping_add(LINE);
-    }
-    let rest = lines.remainder();
-    let at = position(rest, |word| (word ^ first) & mask != 0);
-    count.wrapping_add(at.unwrap_or(rest.len()))
+    run(words, mask, 0)
 }
 
 /// How many of `words`, from the first on, equal it in the bits of `mask` and have an address (the bits of
@@ -46,39 +37,65 @@ pub(super) fn equal(words: &[Word], mask: u64) -> usize {
 #[inline]
 pub(super) fn linear(words: &[Word], mask: u64, address: u64, step: u64) -> usize {
     let Some(first) = words.first().map(|word| word.get()) else { return 0 };
-    let mask = mask | address;
     // Past the last address that an entry can hold, the sum would run into other bits.
     let room = address.wrapping_sub(first & address).checked_div(step).unwrap_or(0);
     let room = usize::try_from(room).unwrap_or(usize::MAX).saturating_add(1);
-    let words = words.get(..room).unwrap_or(words);
+    run(words.get(..room).unwrap_or(words), mask | address, step)
+}
 
-    let mut expected: [u64; LINE] = [first; LINE];
+/// How many of `words`, from the first on, are as expected in the bits of `mask`: each is `step` more than the
+/// one before it.
+#[inline]
+fn run(words: &[Word], mask: u64, step: u64) -> usize {
+    let Some(first) = words.first().map(|word| word.get()) else { return 0 };
+    let mut expected = [first; LINE];
     for (entry, number) in expected.iter_mut().zip(0u64..) {
         *entry = first.wrapping_add(step.wrapping_mul(number));
     }
     let line_step = step.wrapping_mul(LINE as u64);
     let mut count = 0usize;
-    let mut lines = words.chunks_exact(LINE);
-    for line in lines.by_ref() {
-        let mut diff = 0;
-        for (word, expected) in line.iter().zip(&expected) {
-            diff |= word.get() ^ expected;
+    let mut blocks = words.chunks_exact(BLOCK);
+    for block in blocks.by_ref() {
+        let before = expected;
+        if differs(block, &mut expected, line_step) & mask != 0 {
+            return count.wrapping_add(agreeing(block, before, line_step, mask));
         }
-        if diff & mask != 0 {
-            return count.wrapping_add(agreeing(line, &expected, mask));
+        count = count.wrapping_add(BLOCK);
+    }
+    count.wrapping_add(agreeing(blocks.remainder(), expected, line_step, mask))
+}
+
+/// The bits in which any entry of `block` is not as expected. Leaves `expected` for the block behind it.
+#[inline(always)]
+fn differs(block: &[Word], expected: &mut [u64; LINE], line_step: u64) -> u64 {
+    let mut diff = [0; LINE];
+    for line in block.chunks_exact(LINE) {
+        for ((diff, word), expected) in diff.iter_mut().zip(line).zip(&*expected) {
+            *diff |= word.get() ^ expected;
         }
-        for expected in &mut expected {
+        for expected in &mut *expected {
             *expected = expected.wrapping_add(line_step);
         }
-        count = count.wrapping_add(LINE);
     }
-    count.wrapping_add(agreeing(lines.remainder(), &expected, mask))
+    diff.iter().fold(0, |all, diff| all | diff)
 }
 
 /// How many of `words` are as expected before the first that is not.
 #[inline]
-fn agreeing(words: &[Word], expected: &[u64; LINE], mask: u64) -> usize {
-    words.iter().zip(expected).take_while(|(word, expected)| (word.get() ^ **expected) & mask == 0).count()
+fn agreeing(words: &[Word], mut expected: [u64; LINE], line_step: u64, mask: u64) -> usize {
+    let mut count = 0usize;
+    for line in words.chunks(LINE) {
+        let alike = line.iter().zip(&expected).take_while(|(word, expected)| (word.get() ^ **expected) & mask == 0);
+        let alike = alike.count();
+        count = count.wrapping_add(alike);
+        if alike < line.len() {
+            break;
+        }
+        for expected in &mut expected {
+            *expected = expected.wrapping_add(line_step);
+        }
+    }
+    count
 }
 
 #[inline]

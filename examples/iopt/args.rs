@@ -1,0 +1,128 @@
+//! What the command line can say.
+
+use crate::parse;
+use clap::{Parser, Subcommand, ValueEnum, value_parser};
+use iopt::SourceId;
+use iopt::coalesce::Join;
+use iopt_backends::Format;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Reads the translation tables of an IOMMU out of a memory image.
+///
+/// Without IMAGE, a command reads a small real capture that is built in.
+#[derive(Debug, Parser)]
+#[command(name = "iopt", version, arg_required_else_help = false, after_help = AFTER_HELP)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Addresses (ADDR, IOVA) are 0x… in hexadecimal, or decimal. HEX is hexadecimal, with or without 0x.
+BDF is bus:device.function in hexadecimal, 00:1f.2; a segment 0000: before it is allowed.
+
+Exit status: 0 done; 1 done, and something is partial, malformed or (translate) faulted;
+2 wrong use, or an image that can't be read.";
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    /// Root table address of a unit: the value of RTADDR_REG with its mode bits 11:10; repeat it for more units
+    #[arg(long = "root", value_name = "ADDR", global = true, value_parser = parse::address)]
+    pub roots: Vec<u64>,
+    /// Capability register of the unit; one for each --root. Without it, nothing that depends on it is judged
+    #[arg(long = "cap", value_name = "HEX", global = true, value_parser = parse::register)]
+    pub caps: Vec<u64>,
+    /// Extended capability register of the unit; one for each --root
+    #[arg(long = "ecap", value_name = "HEX", global = true, value_parser = parse::register)]
+    pub ecaps: Vec<u64>,
+    /// Host address width: how many bits a physical address has
+    #[arg(long, value_name = "BITS", global = true, value_parser = value_parser!(u8).range(1..=64))]
+    pub haw: Option<u8>,
+    /// Only this device
+    #[arg(long, value_name = "BDF", global = true, value_parser = parse::source_id)]
+    pub device: Option<SourceId>,
+    /// Only requests with this PASID; legacy mode has none
+    #[arg(long, value_name = "N", global = true, value_parser = parse::pasid)]
+    pub pasid: Option<u32>,
+    /// How many table pages the walk of a unit may visit; a single translation needs no limit
+    #[arg(long, value_name = "N", global = true, default_value_t = 1 << 24)]
+    pub max_tables: u64,
+    /// Write what was done as one JSON object to stderr at the end
+    ///
+    /// tables: table pages visited; leaves: leaves met (translate: translations that ended at one);
+    /// ranges: ranges printed; faults: entries that can't be followed (translate: requests refused);
+    /// pages_read: pages copied; bytes_lent: bytes used in place, without a copy;
+    /// elapsed_ns: time of the walk with its output, without opening the image.
+    #[arg(long, global = true)]
+    pub stats: bool,
+    /// One JSON object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Take the image for this format, whatever its content looks like: raw or lime
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub format: Option<Format>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// What the image is, and which memory it has
+    Info(ImageOnly),
+    /// The devices that have an address space
+    Devices(ImageOnly),
+    /// What each device can reach
+    Ranges(Ranges),
+    /// Where a request ends up, or why it is refused
+    Translate(Translate),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ImageOnly {
+    /// The memory image; without it, the capture that is built in
+    pub image: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Ranges {
+    /// The memory image; without it, the capture that is built in
+    pub image: Option<PathBuf>,
+    /// Which neighbours make one range
+    #[arg(long, value_enum, default_value_t = By::Both)]
+    pub by: By,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum By {
+    /// Those consecutive in IOVA and in memory
+    Both,
+    /// Those consecutive in IOVA, wherever their memory is
+    Iova,
+}
+
+impl From<By> for Join {
+    fn from(by: By) -> Self {
+        match by {
+            By::Both => Self::Both,
+            By::Iova => Self::Iova,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "iopt translate [OPTIONS] [IMAGE] BDF[@PASID] IOVA r|w\n       \
+                            iopt translate [OPTIONS] [IMAGE] --batch FILE")]
+pub struct Translate {
+    /// [IMAGE] BDF[@PASID] IOVA r|w
+    ///
+    /// With three arguments there is no IMAGE, and the built-in capture is read. With --batch there is only IMAGE.
+    #[arg(value_name = "ARGUMENT", num_args = 0..)]
+    pub arguments: Vec<OsString>,
+    /// Read requests from this file, `BDF[@PASID] IOVA r|w` on each line; - is stdin
+    ///
+    /// Empty lines and lines that start with # are left out.
+    #[arg(long, value_name = "FILE")]
+    pub batch: Option<PathBuf>,
+}

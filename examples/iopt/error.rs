@@ -1,0 +1,95 @@
+//! How a run ends: what is told, and the exit status.
+
+use iopt_backends::OpenError;
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A run that came to its end. A later one weighs more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    Done,
+    /// Something is partial or malformed, or a request was refused.
+    Faulted,
+    /// A line of a batch was no request.
+    WrongLine,
+}
+
+/// What ends a run early.
+#[derive(Debug)]
+pub enum Error {
+    /// What was expected and what was found.
+    Use(String),
+    Open(OpenError),
+    Batch(PathBuf, io::Error),
+    Output(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Use(message) => f.write_str(message),
+            Self::Open(error) => error.fmt(f),
+            Self::Batch(path, error) => {
+                write!(f, "{}: expected a batch of requests, can't be read: {error}", path.display())
+            }
+            Self::Output(error) => write!(f, "the output can't be written: {error}"),
+        }
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+pub fn exit_code(result: Result<Outcome, Error>) -> ExitCode {
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Faulted) => ExitCode::from(1),
+        Ok(Outcome::WrongLine) => ExitCode::from(2),
+        // Whoever closed the pipe has seen enough.
+        Err(Error::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Writes `iopt: message` as one line to stderr.
+pub fn tell(message: &impl fmt::Display) {
+    let mut line = String::from("iopt: ");
+    for character in message.to_string().chars() {
+        // File names and arguments can hold anything, line ends and terminal controls too.
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    tell_plain(&line);
+}
+
+/// Writes one line to stderr; that it may be closed must not end the run.
+pub fn tell_plain(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Help and version are answers; anything else is told in one line.
+pub fn wrong_arguments(refused: &clap::Error) -> ExitCode {
+    if !refused.use_stderr() {
+        let _ = refused.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = refused.render().to_string();
+    let paragraphs = text.split("\n\n").filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let lines = paragraphs.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    tell(&message.strip_prefix("error: ").unwrap_or(&message));
+    ExitCode::from(2)
+}

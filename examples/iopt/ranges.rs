@@ -1,0 +1,216 @@
+//! `iopt ranges`: what each device can reach.
+
+use crate::args::{Common, Ranges};
+use crate::error::{Error, Outcome};
+use crate::json::{RangeLine, page_size};
+use crate::output::Output;
+use crate::sharing::Sharing;
+use crate::statistics::Statistics;
+use crate::{human, units};
+use iopt::coalesce::{Coalescer, DeviceRange, Join, MappedRange};
+use iopt::memory::PhysReader;
+use iopt::vtd::{AddressSpace, Device, Fault, Unit};
+use iopt::walk::{Scratch, Step};
+use iopt::{DomainId, Permissions, PhysAddr, SourceId};
+use std::io::{self, Write};
+use std::time::Instant;
+
+pub fn run(common: &Common, command: &Ranges, output: &mut Output) -> Result<Outcome, Error> {
+    let is_sample = command.image.is_none();
+    let units = units::units(common, is_sample)?;
+    let image = units::open(common, command.image.as_deref())?;
+    output.sample_note(is_sample)?;
+
+    let start = Instant::now();
+    let mut scratch = Scratch::new();
+    let mut listing = Listing::new(output);
+    for (index, unit) in units.iter().enumerate() {
+        listing.unit(index, unit, common, &image, &mut scratch, command.by.into())?;
+    }
+    let elapsed = start.elapsed();
+    let statistics = listing.finish()?;
+    statistics.tell(common, elapsed);
+    Ok(if statistics.faults == 0 { Outcome::Done } else { Outcome::Faulted })
+}
+
+/// Writes ranges, and for people also whose they are.
+struct Listing<'o> {
+    output: &'o mut Output,
+    unit: usize,
+    sharing: Sharing,
+    /// Whose ranges come; `None` before the first device of a unit.
+    owner: Option<Owner>,
+    statistics: Statistics,
+    devices: u64,
+    pass_through: u64,
+    mapped: u128,
+}
+
+struct Owner {
+    source_id: SourceId,
+    domain: DomainId,
+    /// How many digits the device's addresses have.
+    digits: usize,
+    ranges: u64,
+    faults: u64,
+}
+
+impl<'o> Listing<'o> {
+    fn new(output: &'o mut Output) -> Self {
+        Self {
+            output,
+            unit: 0,
+            sharing: Sharing::default(),
+            owner: None,
+            statistics: Statistics::default(),
+            devices: 0,
+            pass_through: 0,
+            mapped: 0,
+        }
+    }
+
+    fn unit(
+        &mut self,
+        index: usize,
+        unit: &Unit,
+        common: &Common,
+        reader: &impl PhysReader,
+        scratch: &mut Scratch,
+        join: Join,
+    ) -> io::Result<()> {
+        self.unit = index;
+        if !self.output.is_json() {
+            self.output.unit(index, unit)?;
+            self.sharing = Sharing::before(common.device, unit, reader, scratch);
+        }
+        let mut walk = unit.walk(reader, scratch).max_tables(common.max_tables);
+        if let Some(device) = common.device {
+            walk = walk.only_device(device);
+        }
+        let mut coalescer = Coalescer::new(join);
+        while let Some(step) = walk.next() {
+            match step {
+                Step::Run(run) => {
+                    let mut next = 0;
+                    while let Some((range, after)) = coalescer.feed(&run, next) {
+                        self.mapped_range(&range)?;
+                        next = after;
+                    }
+                }
+                Step::Table(_) => {}
+                Step::Device(device) => {
+                    self.close(&mut coalescer)?;
+                    self.end_device()?;
+                    self.device(device)?;
+                }
+                Step::Fault(fault) => {
+                    self.close(&mut coalescer)?;
+                    self.fault(&fault)?;
+                }
+            }
+        }
+        self.close(&mut coalescer)?;
+        self.end_device()?;
+        self.statistics.add(&walk.statistics());
+        Ok(())
+    }
+
+    fn close(&mut self, coalescer: &mut Coalescer) -> io::Result<()> {
+        coalescer.finish().map_or(Ok(()), |range| self.mapped_range(&range))
+    }
+
+    fn device(&mut self, device: &Device) -> io::Result<()> {
+        self.devices = self.devices.saturating_add(1);
+        let (source_id, domain, input) = (device.source_id, device.domain(), device.space.input());
+        let digits = usize::try_from(input.last().0.checked_ilog2().unwrap_or(0) >> 2).unwrap_or(0).saturating_add(1);
+        self.owner = Some(Owner { source_id, domain, digits, ranges: 0, faults: 0 });
+        if !self.output.is_json() {
+            let mut notes = human::notes(device, self.sharing.first_user(device));
+            if !notes.is_empty() {
+                notes.insert_str(0, "  ");
+            }
+            let translation = human::translation(device);
+            self.output.heading(format_args!("{source_id}  domain {domain}  {translation}{notes}"))?;
+        }
+        if let AddressSpace::SecondStage(_) = device.space {
+            return Ok(());
+        }
+        self.pass_through = self.pass_through.saturating_add(1);
+        self.range(&DeviceRange {
+            source_id,
+            domain,
+            iova: input,
+            phys: Some(PhysAddr(0)),
+            permissions: Permissions::READ_WRITE,
+            page_size_log2: None,
+        })
+    }
+
+    /// A device under whose heading nothing stands must not look forgotten.
+    fn end_device(&mut self) -> io::Result<()> {
+        match self.owner.take() {
+            Some(Owner { ranges: 0, faults, .. }) if !self.output.is_json() => {
+                writeln!(self.output, "  nothing mapped{}", if faults == 0 { "" } else { " that can be followed" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fault(&mut self, fault: &Fault) -> io::Result<()> {
+        if let Some(owner) = &mut self.owner {
+            if fault.place.source_id == Some(owner.source_id) {
+                owner.faults = owner.faults.saturating_add(1);
+            }
+        }
+        self.output.fault(fault)
+    }
+
+    fn mapped_range(&mut self, range: &MappedRange) -> io::Result<()> {
+        let Some(&Owner { source_id, domain, .. }) = self.owner.as_ref() else { return Ok(()) };
+        self.mapped = self.mapped.saturating_add(range.iova.size());
+        self.range(&DeviceRange {
+            source_id,
+            domain,
+            iova: range.iova,
+            phys: range.phys,
+            permissions: range.permissions,
+            page_size_log2: Some(range.page_size_log2),
+        })
+    }
+
+    fn range(&mut self, range: &DeviceRange) -> io::Result<()> {
+        self.statistics.ranges = self.statistics.ranges.saturating_add(1);
+        if self.output.is_json() {
+            return self.output.json(&RangeLine::new(self.unit, range));
+        }
+        let mut width = 0;
+        if let Some(owner) = &mut self.owner {
+            owner.ranges = owner.ranges.saturating_add(1);
+            width = owner.digits.saturating_add(2);
+        }
+        let (first, last) = (range.iova.first().0, range.iova.last().0);
+        let (size, permissions) = (human::size(range.iova.size()), range.permissions);
+        write!(self.output, "  {first:#0width$x} - {last:#0width$x}  {size:>10}  {permissions}  -> ")?;
+        let phys = range.phys.map_or_else(|| "scattered".to_owned(), |phys| phys.to_string());
+        match range.page_size_log2.and_then(page_size) {
+            Some(page) => writeln!(self.output, "{phys:<14}  ({} pages)", human::size(page.into())),
+            None => writeln!(self.output, "{phys:<14}  (no page tables)"),
+        }
+    }
+
+    fn finish(self) -> io::Result<Statistics> {
+        if !self.output.is_json() {
+            let devices = human::count(self.devices, "device");
+            let passing = match self.pass_through {
+                0 => String::new(),
+                number => format!(" ({number} pass-through)"),
+            };
+            let ranges = human::count(self.statistics.ranges, "range");
+            let mapped = human::size_about(self.mapped);
+            let faults = human::count(self.statistics.faults, "fault");
+            writeln!(self.output, "{devices}{passing}, {ranges}, {mapped} mapped, {faults}")?;
+        }
+        self.output.flush()?;
+        Ok(self.statistics)
+    }
+}

@@ -1,0 +1,165 @@
+//! `iopt translate`: where a request ends up, or why it is refused.
+
+use crate::args::{Common, Translate};
+use crate::error::{Error, Outcome, tell};
+use crate::json::{Bdf, Code, FaultLine, NO_PASID, Path as PathLine, ReadOrWrite, TranslationLine, Words, page_size};
+use crate::output::Output;
+use crate::parse::Request;
+use crate::statistics::Counting;
+use crate::translator::Translator;
+use crate::{human, units};
+use iopt::radix::Translation;
+use iopt::vtd::{Fault, PathEntry};
+use iopt_backends::Image;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::time::Instant;
+
+pub fn run(common: &Common, command: &Translate, output: &mut Output) -> Result<Outcome, Error> {
+    let (image, request) = arguments(command)?;
+    if let Some(device) = common.device {
+        return Err(Error::Use(format!("expected the device as BDF of the request, found --device {device} too")));
+    }
+    let units = units::units(common, image.is_none())?;
+    let batch = command.batch.as_deref().map(open_batch).transpose()?;
+    let is_sample = image.is_none();
+    let image = units::open(common, image)?;
+    output.sample_note(is_sample)?;
+
+    let Some(units) = units.split_first() else { return Ok(Outcome::Done) };
+    let reader = Counting::new(&image);
+    let mut job = Job { translator: Translator::new(units, &reader), output, outcome: Outcome::Done };
+    let start = Instant::now();
+    if let Some(request) = request {
+        job.request(&request)?;
+    }
+    if let (Some(batch), Some(path)) = (batch, &command.batch) {
+        job.batch(batch, path)?;
+    }
+    let elapsed = start.elapsed();
+    let Job { translator, output, outcome } = job;
+    output.flush()?;
+    translator.statistics().tell(common, elapsed);
+    Ok(outcome)
+}
+
+/// `[IMAGE] BDF IOVA ACCESS`, or `[IMAGE]` beside a batch.
+fn arguments(command: &Translate) -> Result<(Option<&Path>, Option<Request>), Error> {
+    let wrong = |expected: &str| {
+        let found = human::count(u64::try_from(command.arguments.len()).unwrap_or(u64::MAX), "argument");
+        Err(Error::Use(format!("expected {expected}, found {found}")))
+    };
+    let request = |source: &OsString, iova: &OsString, access: &OsString| {
+        let [source, iova, access] = [source, iova, access].map(|argument| argument.to_string_lossy());
+        Request::new(&source, &iova, &access).map_err(Error::Use)
+    };
+    let path = |image| Some(Path::new::<OsStr>(image));
+    match (command.arguments.as_slice(), &command.batch) {
+        ([], Some(_)) => Ok((None, None)),
+        ([image], Some(_)) => Ok((path(image), None)),
+        (_, Some(_)) => wrong("[IMAGE] beside --batch"),
+        ([source, iova, access], None) => Ok((None, Some(request(source, iova, access)?))),
+        ([image, source, iova, access], None) => Ok((path(image), Some(request(source, iova, access)?))),
+        (_, None) => wrong("[IMAGE] BDF[@PASID] IOVA r|w, or [IMAGE] --batch FILE"),
+    }
+}
+
+fn open_batch(path: &Path) -> Result<Box<dyn BufRead>, Error> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let open = || {
+        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+        // A directory opens, but does not read: better said before the first line of output.
+        file.fill_buf()?;
+        Ok(Box::new(file) as Box<dyn BufRead>)
+    };
+    open().map_err(|error| Error::Batch(path.to_owned(), error))
+}
+
+struct Job<'a> {
+    translator: Translator<'a, Image>,
+    output: &'a mut Output,
+    outcome: Outcome,
+}
+
+impl Job<'_> {
+    /// Does every line, whatever is wrong with others.
+    fn batch(&mut self, mut input: Box<dyn BufRead>, path: &Path) -> Result<(), Error> {
+        let mut line = Vec::new();
+        for number in 1u64.. {
+            line.clear();
+            if input.read_until(b'\n', &mut line).map_err(|error| Error::Batch(path.to_owned(), error))? == 0 {
+                break;
+            }
+            let text = line.trim_ascii();
+            if text.is_empty() || text.starts_with(b"#") {
+                continue;
+            }
+            match Request::from_line(&String::from_utf8_lossy(text)) {
+                Ok(request) => self.request(&request)?,
+                Err(message) => {
+                    self.outcome = Outcome::WrongLine;
+                    tell(&format_args!("batch line {number}: {message}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, request: &Request) -> io::Result<()> {
+        match self.translator.translate(request) {
+            Ok((translation, page)) => self.translated(request, &translation, page),
+            Err(fault) => {
+                self.outcome = self.outcome.max(Outcome::Faulted);
+                self.refused(request, &fault)
+            }
+        }
+    }
+
+    fn translated(&mut self, request: &Request, translation: &Translation, page_log2: Option<u8>) -> io::Result<()> {
+        let Request { source_id, iova, access } = *request;
+        let Translation { phys, permissions, .. } = *translation;
+        let page = page_log2.and_then(page_size);
+        if self.output.is_json() {
+            return self.output.json(&TranslationLine {
+                source_id: Bdf(source_id),
+                pasid: NO_PASID,
+                iova: iova.into(),
+                access: ReadOrWrite(access),
+                phys: phys.into(),
+                page,
+                read: permissions.read(),
+                write: permissions.write(),
+            });
+        }
+        let how = page.map_or_else(|| "pass-through".to_owned(), |page| format!("{} page", human::size(page.into())));
+        writeln!(self.output, "{source_id} {access} {iova} -> {phys} ({how}, {permissions})")
+    }
+
+    fn refused(&mut self, request: &Request, fault: &Fault) -> io::Result<()> {
+        let Request { source_id, iova, access } = *request;
+        let path = self.translator.path();
+        if self.output.is_json() {
+            return self.output.json(&FaultLine {
+                source_id: Bdf(source_id),
+                pasid: NO_PASID,
+                iova: iova.into(),
+                access: ReadOrWrite(access),
+                fault: fault.reason.map(Code),
+                name: fault.reason.map(|reason| reason.name()).filter(|name| !name.is_empty()),
+                why: Words(fault.cause),
+                path: PathLine(path),
+            });
+        }
+        let reason = fault.reason.map_or_else(|| "no fault reason".to_owned(), |reason| format!("fault {reason}"));
+        writeln!(self.output, "{source_id} {access} {iova} refused, {reason}: {}", fault.cause)?;
+        for &PathEntry { structure, table, index, entry } in path {
+            let (structure, table) = (structure.to_string(), table.to_string());
+            writeln!(self.output, "  {structure:<7}  table {table:<14}  entry {index:>3} = {entry:#x}")?;
+        }
+        Ok(())
+    }
+}

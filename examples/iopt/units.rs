@@ -1,0 +1,54 @@
+//! From options to units and an image.
+
+use crate::args::Common;
+use crate::error::Error;
+use crate::{parse, sample};
+use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
+use iopt_backends::{Image, OpenOptions};
+use std::path::Path;
+
+/// The image at `path`, or the sample.
+pub fn open(common: &Common, path: Option<&Path>) -> Result<Image, Error> {
+    let options = common.format.map_or(OpenOptions::new(), |format| OpenOptions::new().format(format));
+    match path {
+        None => Ok(options.from_bytes(sample::IMAGE)?),
+        Some(path) if path.as_os_str() == "-" => {
+            Err(Error::Use("expected the path of an image, found - (an image can't be read from stdin)".to_owned()))
+        }
+        Some(path) => Ok(options.open(path)?),
+    }
+}
+
+/// The units that the options describe. Whatever is wrong with one of them is said before anything is read.
+pub fn units(common: &Common, is_sample: bool) -> Result<Vec<Unit>, Error> {
+    if let Some(pasid) = common.pasid {
+        return Err(Error::Use(parse::no_pasid(pasid)));
+    }
+    if common.roots.is_empty() && !is_sample {
+        let message =
+            "expected --root ADDR, the value of RTADDR_REG, found none: scanning an image for roots does not exist yet";
+        return Err(Error::Use(message.to_owned()));
+    }
+    // The sample's registers are those of its own root. Another root may be of any unit.
+    let of_sample = common.roots.is_empty();
+    let roots = if of_sample { &[sample::ROOT.0][..] } else { &common.roots };
+    let mut caps = registers("--cap", &common.caps, roots.len())?.map(Cap);
+    let mut ecaps = registers("--ecap", &common.ecaps, roots.len())?.map(Ecap);
+    let width = common.haw.or(is_sample.then_some(sample::HOST_ADDRESS_WIDTH));
+    let unit = |&root: &u64| {
+        let unit = Unit::new(Rtaddr(root)).map_err(|error| Error::Use(error.to_string()))?;
+        let cap = caps.next().or(of_sample.then_some(sample::CAP));
+        let ecap = ecaps.next().or(of_sample.then_some(sample::ECAP));
+        Ok(unit.with_capabilities(cap, ecap).with_host_address_width(width))
+    };
+    roots.iter().map(unit).collect()
+}
+
+/// The values of a register, one for each root or none at all.
+fn registers<'a>(option: &str, values: &'a [u64], roots: usize) -> Result<impl Iterator<Item = u64> + use<'a>, Error> {
+    if !values.is_empty() && values.len() != roots {
+        let found = values.len();
+        return Err(Error::Use(format!("expected {option} not at all or once for each root ({roots}), found {found}")));
+    }
+    Ok(values.iter().copied())
+}
