@@ -86,9 +86,9 @@ impl PhysReader for Image {
     }
 
     #[inline]
-    fn prefetch(&self, addr: PhysAddr) {
+    fn prefetch(&self, addr: PhysAddr, bytes: usize) {
         if let Some(page) = self.lend_page(addr) {
-            prefetch(page);
+            prefetch(page, bytes);
         }
     }
 

@@ -2,11 +2,18 @@
 
 use iopt::memory::Page;
 
-/// Asks for all cache lines of `page`.
+/// Asks for the cache lines that hold the first `bytes` bytes of `page`.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-pub(crate) fn prefetch(page: &Page) {
+pub(crate) fn prefetch(page: &Page, bytes: usize) {
     let words @ [.., last] = page.words();
+    if bytes < Page::SIZE {
+        for line in words.iter().step_by(8).take(bytes.div_ceil(64)) {
+            prefetch_line(line);
+        }
+        return;
+    }
+    // A count that the compiler knows becomes a straight line of hints.
     for line in words.iter().step_by(8) {
         prefetch_line(line);
     }
@@ -27,4 +34,4 @@ fn prefetch_line(word: &iopt::memory::Word) {
 /// There is no stable way to ask on this target.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-pub(crate) fn prefetch(_page: &Page) {}
+pub(crate) fn prefetch(_page: &Page, _bytes: usize) {}

@@ -25,7 +25,7 @@ fn every_table_page_of_every_capture_is_lent() {
             assert!(!pages.is_empty());
             for page in pages {
                 let addr = u64::from_str_radix(page.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
-                image.prefetch(PhysAddr(addr));
+                image.prefetch(PhysAddr(addr), 4096);
                 assert!(image.lend_page(PhysAddr(addr)).is_some(), "{}: {addr:#x}", path.display());
             }
             captures += 1;

@@ -77,8 +77,8 @@ impl<R: PhysReader> PhysReader for Counting<'_, R> {
         Some(page)
     }
 
-    fn prefetch(&self, addr: PhysAddr) {
-        self.reader.prefetch(addr);
+    fn prefetch(&self, addr: PhysAddr, bytes: usize) {
+        self.reader.prefetch(addr, bytes);
     }
 
     fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {

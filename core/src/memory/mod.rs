@@ -41,9 +41,10 @@ pub trait PhysReader {
         None
     }
 
-    /// Hints that the page that holds `addr` will be asked for soon. It may do nothing, and never fails.
-    fn prefetch(&self, addr: PhysAddr) {
-        let _ = addr;
+    /// Hints that the first `bytes` bytes of the page that holds `addr` will be asked for soon. It may do
+    /// nothing, and never fails.
+    fn prefetch(&self, addr: PhysAddr, bytes: usize) {
+        let _ = (addr, bytes);
     }
 
     /// The first range of memory that ends at or after `from`; `None` when there is no more.
@@ -59,8 +60,8 @@ impl<R: PhysReader + ?Sized> PhysReader for &R {
     fn lend_page(&self, addr: PhysAddr) -> Option<&Page> {
         (**self).lend_page(addr)
     }
-    fn prefetch(&self, addr: PhysAddr) {
-        (**self).prefetch(addr);
+    fn prefetch(&self, addr: PhysAddr, bytes: usize) {
+        (**self).prefetch(addr, bytes);
     }
     fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
         (**self).next_range(from)

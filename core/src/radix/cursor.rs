@@ -283,7 +283,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
                 Entry::Absent => frame.next = index.wrapping_add(1),
                 Entry::Leaf(_) => {
                     let words = page.words().get(index..=frame.last)?;
-                    let linear = scan::linear(words, shape.run_mask(), shape.leaf_address, shape.size());
+                    let linear = scan::linear(words, shape.run_mask(), shape.leaf_address, shape.size_log2);
                     let rest = words.get(linear..).unwrap_or_default();
                     let like = |word: &Word| (word.get() ^ raw) & shape.run_mask() == 0;
                     let more = if rest.first().is_some_and(like) { scan::equal(rest, shape.run_mask()) } else { 0 };
@@ -295,10 +295,14 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
                 Entry::Table(table) => {
                     frame.next = index.wrapping_add(1);
                     let base = frame.base.wrapping_add(offset(shape, index));
-                    if frame.next <= frame.last {
-                        let after = page.word(frame.next);
-                        if let Entry::Table(next) = self.format.decode(shape, after) {
-                            self.reader.prefetch(next);
+                    // The address of the table after the next is looked up now (a line is enough for that), so that
+                    // the hints for the whole of it find it known.
+                    for (ahead, bytes) in [(1usize, Page::SIZE), (3, 1)] {
+                        let later = index.wrapping_add(ahead);
+                        if later <= frame.last {
+                            if let Entry::Table(next) = self.format.decode(shape, page.word(later)) {
+                                self.reader.prefetch(next, bytes);
+                            }
                         }
                     }
                     return match self.enter(self.level.wrapping_sub(1), table, permissions, base) {

@@ -79,7 +79,7 @@ impl Run<'_> {
         match words {
             // Scattered outputs are common, and not worth the setup of a longer look.
             [first, second, ..] if phys(second) != phys(first).wrapping_add(self.page_size()) => 1,
-            _ => scan::linear(words, 0, self.address_mask, self.page_size()),
+            _ => scan::linear(words, 0, self.address_mask, self.page_size_log2),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::memory::{Page, Word};
 /// Entries in a cache line.
 const LINE: usize = 8;
 /// Entries that are judged together.
-const BLOCK: usize = 32;
+const BLOCK: usize = 64;
 
 /// The first entry in `from..=last` that has any bit of `present` set.
 #[inline]
@@ -33,14 +33,14 @@ pub(super) fn equal(words: &[Word], mask: u64) -> usize {
 }
 
 /// How many of `words`, from the first on, equal it in the bits of `mask` and have an address (the bits of
-/// `address`) that is `step` higher each time.
+/// `address`) that is 2^`step_log2` higher each time.
 #[inline]
-pub(super) fn linear(words: &[Word], mask: u64, address: u64, step: u64) -> usize {
+pub(super) fn linear(words: &[Word], mask: u64, address: u64, step_log2: u8) -> usize {
     let Some(first) = words.first().map(|word| word.get()) else { return 0 };
     // Past the last address that an entry can hold, the sum would run into other bits.
-    let room = address.wrapping_sub(first & address).checked_div(step).unwrap_or(0);
+    let room = address.wrapping_sub(first & address).wrapping_shr(step_log2.into());
     let room = usize::try_from(room).unwrap_or(usize::MAX).saturating_add(1);
-    run(words.get(..room).unwrap_or(words), mask | address, step)
+    run(words.get(..room).unwrap_or(words), mask | address, 1u64.wrapping_shl(step_log2.into()))
 }
 
 /// How many of `words`, from the first on, are as expected in the bits of `mask`: each is `step` more than the
@@ -48,54 +48,50 @@ pub(super) fn linear(words: &[Word], mask: u64, address: u64, step: u64) -> usiz
 #[inline]
 fn run(words: &[Word], mask: u64, step: u64) -> usize {
     let Some(first) = words.first().map(|word| word.get()) else { return 0 };
-    let mut expected = [first; LINE];
-    for (entry, number) in expected.iter_mut().zip(0u64..) {
+    let mut line = [first; LINE];
+    for (entry, number) in line.iter_mut().zip(0u64..) {
         *entry = first.wrapping_add(step.wrapping_mul(number));
     }
     let line_step = step.wrapping_mul(LINE as u64);
     let mut count = 0usize;
     let mut blocks = words.chunks_exact(BLOCK);
-    for block in blocks.by_ref() {
-        let before = expected;
-        if differs(block, &mut expected, line_step) & mask != 0 {
-            return count.wrapping_add(agreeing(block, before, line_step, mask));
+    let rest = loop {
+        let Some(block) = blocks.next() else { break blocks.remainder() };
+        // Its length has to be known for the loop to become vector code.
+        let Ok(whole) = block.try_into() else { break block };
+        if differs(whole, &mut line, line_step) & mask != 0 {
+            break block;
         }
         count = count.wrapping_add(BLOCK);
-    }
-    count.wrapping_add(agreeing(blocks.remainder(), expected, line_step, mask))
+    };
+    count.wrapping_add(agreeing(rest, first.wrapping_add(step.wrapping_mul(count as u64)), step, mask))
 }
 
-/// The bits in which any entry of `block` is not as expected. Leaves `expected` for the block behind it.
-#[inline(always)]
-fn differs(block: &[Word], expected: &mut [u64; LINE], line_step: u64) -> u64 {
-    let mut diff = [0; LINE];
+/// The bits in which any entry of `block` is not as `line` says of its first eight, `line_step` more for the next
+/// eight, and so on. Leaves `line` for the block behind it.
+// Inlined, it gets mixed up with the registers around it, and compilers give up on vectors.
+#[inline(never)]
+fn differs(block: &[Word; BLOCK], line: &mut [u64; LINE], line_step: u64) -> u64 {
+    let (mut expected, mut diff) = (*line, [0; LINE]);
     for line in block.chunks_exact(LINE) {
-        for ((diff, word), expected) in diff.iter_mut().zip(line).zip(&*expected) {
-            *diff |= word.get() ^ expected;
-        }
-        for expected in &mut *expected {
+        for ((diff, word), expected) in diff.iter_mut().zip(line).zip(expected.iter_mut()) {
+            *diff |= word.get() ^ *expected;
             *expected = expected.wrapping_add(line_step);
         }
     }
+    *line = expected;
     diff.iter().fold(0, |all, diff| all | diff)
 }
 
-/// How many of `words` are as expected before the first that is not.
+/// How many of `words` are as expected, in the bits of `mask`, before the first that is not.
 #[inline]
-fn agreeing(words: &[Word], mut expected: [u64; LINE], line_step: u64, mask: u64) -> usize {
-    let mut count = 0usize;
-    for line in words.chunks(LINE) {
-        let alike = line.iter().zip(&expected).take_while(|(word, expected)| (word.get() ^ **expected) & mask == 0);
-        let alike = alike.count();
-        count = count.wrapping_add(alike);
-        if alike < line.len() {
-            break;
-        }
-        for expected in &mut expected {
-            *expected = expected.wrapping_add(line_step);
-        }
-    }
-    count
+fn agreeing(words: &[Word], mut expected: u64, step: u64, mask: u64) -> usize {
+    let end = position(words, |word| {
+        let differs = (word ^ expected) & mask != 0;
+        expected = expected.wrapping_add(step);
+        differs
+    });
+    end.unwrap_or(words.len())
 }
 
 #[inline]
@@ -122,7 +118,7 @@ mod tests {
     };
 
     fn linear_at(words: &[Word]) -> usize {
-        linear(words, LEVEL.run_mask(), LEVEL.leaf_address, 4096)
+        linear(words, LEVEL.run_mask(), LEVEL.leaf_address, 12)
     }
 
     fn page(entry: impl Fn(usize) -> u64) -> Page {
