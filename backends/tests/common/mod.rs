@@ -86,7 +86,7 @@ pub enum Had {
 /// How the page that holds `addr` is had; panics unless its contents are right.
 pub fn had(image: &Image, addr: u64) -> Had {
     let first = PhysAddr(addr).page();
-    image.prefetch(PhysAddr(addr));
+    image.prefetch(PhysAddr(addr), 4096);
     let mut copy = Page::ZERO.clone();
     let lent = image.lend_page(PhysAddr(addr));
     match image.read_page(PhysAddr(addr), &mut copy) {
