@@ -1,4 +1,5 @@
-use super::{Defect, Entry, Format, Level, MAX_LEVELS, Run, scan};
+use super::scan::{self, Presence};
+use super::{Defect, Entry, Format, Level, MAX_LEVELS, Run};
 use crate::access::Permissions;
 use crate::address::{Iova, IovaRange, PhysAddr};
 use crate::memory::{Page, PhysReader, ReadError, Word};
@@ -117,10 +118,18 @@ struct Frame<'m> {
     next: usize,
     /// The last entry to look at.
     last: usize,
+    presence: Presence,
 }
 
-const NOWHERE: Frame<'static> =
-    Frame { lent: None, table: PhysAddr(0), permissions: Permissions::NONE, base: 0, next: 1, last: 0 };
+const NOWHERE: Frame<'static> = Frame {
+    lent: None,
+    table: PhysAddr(0),
+    permissions: Permissions::NONE,
+    base: 0,
+    next: 1,
+    last: 0,
+    presence: Presence::UNKNOWN,
+};
 
 /// An [`Item`] without its borrow of the page.
 pub(crate) enum Found {
@@ -273,7 +282,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
                 Some(page) => page,
                 None => self.copies.get(depth)?,
             };
-            let Some(index) = scan::next_present(page, frame.next, frame.last, shape.present) else {
+            let Some(index) = frame.presence.next(page, frame.next, frame.last, shape.present) else {
                 self.pop();
                 continue;
             };
@@ -357,7 +366,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         };
         let lent = self.statistics.fetch(self.reader, addr, copy).map_err(Defect::Unreadable)?;
         let (next, last) = window(shape, base, self.from, self.last);
-        *frame = Frame { lent, table: addr, permissions, base, next, last };
+        *frame = Frame { lent, table: addr, permissions, base, next, last, presence: Presence::UNKNOWN };
         self.level = level;
         Ok(Table { addr, level, iova: Iova(base) })
     }

@@ -8,22 +8,64 @@ const LINE: usize = 8;
 /// Entries that are judged together.
 const BLOCK: usize = 64;
 
-/// The first entry in `from..=last` that has any bit of `present` set.
-#[inline]
-pub(super) fn next_present(page: &Page, from: usize, last: usize, present: u64) -> Option<usize> {
-    let words = page.words().get(from..=last)?;
-    if words.first()?.get() & present != 0 {
-        return Some(from);
-    }
-    let mut index = from;
-    let mut lines = words.chunks_exact(LINE);
-    for line in lines.by_ref() {
-        if line.iter().fold(0, |any, word| any | word.get()) & present != 0 {
-            return position(line, |word| word & present != 0).map(|at| index.wrapping_add(at));
+/// Which entries of one block of a table are present: a bit each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Presence {
+    block: usize,
+    bits: u64,
+}
+
+impl Presence {
+    /// Of no block yet.
+    pub(super) const UNKNOWN: Self = Self { block: usize::MAX, bits: 0 };
+
+    /// The first entry in `from..=last` that has any bit of `present` set. The page must be the same each time.
+    #[inline(always)]
+    pub(super) fn next(&mut self, page: &Page, from: usize, last: usize, present: u64) -> Option<usize> {
+        if from > last {
+            return None;
         }
-        index = index.wrapping_add(LINE);
+        // In a dense table it is always the next one.
+        if page.word(from) & present != 0 {
+            return Some(from);
+        }
+        let mut block = from / BLOCK;
+        let mut at = from % BLOCK;
+        loop {
+            if block != self.block {
+                let words = page.words().get(block.wrapping_mul(BLOCK)..)?.first_chunk()?;
+                *self = Self { block, bits: present_bits(words, present) };
+            }
+            let bits = self.bits & u64::MAX.wrapping_shl(u32::try_from(at).unwrap_or(0));
+            if bits != 0 {
+                let index = block.wrapping_mul(BLOCK).wrapping_add(bits.trailing_zeros() as usize);
+                return (index <= last).then_some(index);
+            }
+            block = block.wrapping_add(1);
+            at = 0;
+            if block.wrapping_mul(BLOCK) > last {
+                return None;
+            }
+        }
     }
-    position(lines.remainder(), |word| word & present != 0).map(|at| index.wrapping_add(at))
+}
+
+/// A bit for each word that has any bit of `mask` set. It takes no branches, since there is no guessing which.
+#[inline(never)]
+fn present_bits(block: &[Word; BLOCK], mask: u64) -> u64 {
+    let mut flags = [[0u8; LINE]; BLOCK / LINE];
+    for (flags, line) in flags.iter_mut().zip(block.chunks_exact(LINE)) {
+        for (flag, word) in flags.iter_mut().zip(line) {
+            *flag = u8::from(word.get() & mask != 0);
+        }
+    }
+    let mut bits = 0;
+    for line in flags.iter().rev() {
+        // Gathers bit 0 of byte i at bit 56 + i.
+        let gathered = u64::from_le_bytes(*line).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        bits = bits << LINE | gathered;
+    }
+    bits
 }
 
 /// How many entries, from the first of `words` on, are leaves like it (equal in the bits of `mask`).
@@ -48,6 +90,11 @@ pub(super) fn linear(words: &[Word], mask: u64, address: u64, step_log2: u8) -> 
 #[inline]
 fn run(words: &[Word], mask: u64, step: u64) -> usize {
     let Some(first) = words.first().map(|word| word.get()) else { return 0 };
+    // Most runs are short or long: a short one must not pay for the setup of a long one.
+    let start = agreeing(words.get(..LINE).unwrap_or(words), first, step, mask);
+    if start < LINE {
+        return start;
+    }
     let mut line = [first; LINE];
     for (entry, number) in line.iter_mut().zip(0u64..) {
         *entry = first.wrapping_add(step.wrapping_mul(number));
@@ -103,6 +150,7 @@ fn position(words: &[Word], mut stop: impl FnMut(u64) -> bool) -> Option<usize> 
 mod tests {
     use super::*;
     use crate::radix::Level;
+    use std::vec::Vec;
 
     const LEVEL: Level = Level {
         size_log2: 12,
@@ -129,10 +177,10 @@ mod tests {
         page
     }
 
-    /// Every start, every end, one present entry: the plain loop is the twin.
+    /// Every start, several ends, one present entry: the answer is plain.
     #[test]
     fn finds_the_one_present_entry_wherever_it_is() {
-        for at in [0, 1, 7, 8, 9, 63, 64, 255, 504, 510, 511] {
+        for at in [0, 1, 7, 8, 9, 63, 64, 65, 127, 128, 255, 504, 510, 511] {
             let page = page(|index| if index == at { 2 } else { 0xffff_ffff_ffff_fffc });
             for from in 0..512 {
                 for last in [from, from + 1, from + 7, from + 8, 510, 511] {
@@ -140,12 +188,31 @@ mod tests {
                         continue;
                     }
                     let expected = (from..=last).contains(&at).then_some(at);
-                    assert_eq!(next_present(&page, from, last, 3), expected, "{at} in {from}..={last}");
+                    let found = { Presence::UNKNOWN }.next(&page, from, last, 3);
+                    assert_eq!(found, expected, "{at} in {from}..={last}");
                 }
             }
         }
-        assert_eq!(next_present(&Page::ZERO, 5, 4, 3), None);
-        assert_eq!(next_present(&Page::ZERO, 0, 512, 3), None);
+        assert_eq!({ Presence::UNKNOWN }.next(&Page::ZERO, 5, 4, 3), None);
+        assert_eq!({ Presence::UNKNOWN }.next(&Page::ZERO, 0, 600, 3), None);
+    }
+
+    /// What is known of a block is used again, forwards and after a step back.
+    #[test]
+    fn finds_all_present_entries_in_turn() {
+        let present = |index: usize| index * 7 % 11 < 3 || index % 64 == 63;
+        let page = page(|index| u64::from(present(index)) << 1);
+        let expected: Vec<usize> = (0..512).filter(|index| present(*index)).collect();
+        let mut presence = Presence::UNKNOWN;
+        for start in [0, 100, 0] {
+            let mut found = Vec::new();
+            let mut from = start;
+            while let Some(index) = presence.next(&page, from, 511, 3) {
+                found.push(index);
+                from = index + 1;
+            }
+            assert_eq!(found, expected.iter().copied().filter(|index| *index >= start).collect::<Vec<_>>());
+        }
     }
 
     #[test]
