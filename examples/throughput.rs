@@ -234,6 +234,7 @@ trait Result64 {
 struct Count(u64);
 
 impl Visitor for Count {
+    #[inline]
     fn run(&mut self, run: &Run<'_>) -> Flow {
         self.0 = self.0.wrapping_add(run.len() as u64).wrapping_add(run.iova.0);
         Flow::Enter
@@ -262,6 +263,7 @@ impl Visitor for Ranges {
         self.coalescer.finish();
         Flow::Enter
     }
+    #[inline]
     fn run(&mut self, run: &Run<'_>) -> Flow {
         let sum = &mut self.sum;
         self.coalescer.push(run, |range| {

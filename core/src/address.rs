@@ -81,6 +81,12 @@ impl<A: Copy + Ord + From<u64> + Into<u64>> AddressRange<A> {
         (first <= last).then_some(Self { first, last })
     }
 
+    /// The range between two addresses of which the second is known not to lie below the first.
+    #[inline(always)]
+    pub(crate) fn from_to(first: A, last: A) -> Self {
+        Self { first, last }
+    }
+
     /// The whole 64-bit space.
     #[must_use]
     pub fn all() -> Self {

@@ -54,7 +54,7 @@ impl Coalescer {
 
     /// Takes the leaves of `run` from `index` on, until a range is closed by one that does not continue it.
     /// Returns that range, and the index to go on from; `None` when the whole run is taken.
-    #[inline]
+    #[inline(always)]
     pub fn feed(&mut self, run: &Run<'_>, mut index: usize) -> Option<(MappedRange, usize)> {
         if run.permissions == Permissions::NONE {
             return None;
@@ -75,7 +75,7 @@ impl Coalescer {
     }
 
     /// Takes a whole run and hands every range that it closes to `emit`.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, run: &Run<'_>, mut emit: impl FnMut(MappedRange)) {
         let mut index = 0;
         while let Some((range, next)) = self.feed(run, index) {
@@ -91,7 +91,7 @@ impl Coalescer {
     }
 
     /// The leaves from `index` on that join among themselves, and the index behind them.
-    #[inline]
+    #[inline(always)]
     fn piece(&self, run: &Run<'_>, index: usize) -> (MappedRange, usize) {
         let (count, linear) = match self.join {
             Join::Both => (run.linear_from(index), true),
@@ -103,9 +103,8 @@ impl Coalescer {
         // The sum may be 2^64; one less is always an address.
         let last = first.wrapping_add(bytes_to(count)).wrapping_sub(1);
         let phys = run.entries.get(index).map(|word| PhysAddr(word.get() & run.address_mask));
-        let block = IovaRange::block(Iova(first), run.page_size_log2);
         let piece = MappedRange {
-            iova: IovaRange::new(Iova(first), Iova(last)).unwrap_or(block),
+            iova: IovaRange::from_to(Iova(first), Iova(last)),
             phys: phys.filter(|_| linear),
             permissions: run.permissions,
             attributes: run.attributes,
@@ -116,7 +115,7 @@ impl Coalescer {
 }
 
 /// Whether the memory behind `next` follows that behind `open`.
-#[inline]
+#[inline(always)]
 fn memory_continues(open: &MappedRange, next: &MappedRange) -> bool {
     match (open.phys, next.phys) {
         (Some(phys), Some(next_phys)) => {
@@ -127,7 +126,7 @@ fn memory_continues(open: &MappedRange, next: &MappedRange) -> bool {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn continues(open: &MappedRange, next: &MappedRange, join: Join) -> bool {
     open.iova.last().0.checked_add(1) == Some(next.iova.first().0)
         && open.permissions == next.permissions
@@ -135,13 +134,11 @@ fn continues(open: &MappedRange, next: &MappedRange, join: Join) -> bool {
         && (join == Join::Iova || memory_continues(open, next))
 }
 
-#[inline]
+#[inline(always)]
 fn extend(open: &mut MappedRange, next: &MappedRange) {
     if !memory_continues(open, next) {
         open.phys = None;
     }
-    if let Some(iova) = IovaRange::new(open.iova.first(), next.iova.last()) {
-        open.iova = iova;
-    }
+    open.iova = IovaRange::from_to(open.iova.first(), next.iova.last());
     open.page_size_log2 = open.page_size_log2.min(next.page_size_log2);
 }

@@ -1,7 +1,7 @@
 use super::scan::{self, Presence};
 use super::{Defect, Entry, Format, Level, MAX_LEVELS, Run};
 use crate::access::Permissions;
-use crate::address::{Iova, IovaRange, PhysAddr};
+use crate::address::{Iova, IovaRange, PAGE_SIZE, PhysAddr};
 use crate::memory::{Page, PhysReader, ReadError, Word};
 
 /// Room for the tables on one path, for readers that can't lend: a page per level.
@@ -72,7 +72,7 @@ impl Statistics {
     ) -> Result<Option<&'m Page>, ReadError> {
         let lent = reader.lend_page(addr);
         if lent.is_some() {
-            self.bytes_lent = self.bytes_lent.wrapping_add(crate::address::PAGE_SIZE);
+            self.bytes_lent = self.bytes_lent.wrapping_add(PAGE_SIZE);
         } else {
             reader.read_page(addr, copy)?;
             self.pages_read = self.pages_read.wrapping_add(1);
@@ -291,22 +291,18 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             match self.format.decode(shape, raw) {
                 Entry::Absent => frame.next = index.wrapping_add(1),
                 Entry::Leaf(_) => {
-                    let words = page.words().get(index..=frame.last)?;
-                    let linear = scan::linear(words, shape.run_mask(), shape.leaf_address, shape.size_log2);
-                    let rest = words.get(linear..).unwrap_or_default();
-                    let like = |word: &Word| (word.get() ^ raw) & shape.run_mask() == 0;
-                    let more = if rest.first().is_some_and(like) { scan::equal(rest, shape.run_mask()) } else { 0 };
-                    let len = linear.wrapping_add(more);
-                    frame.next = index.wrapping_add(len);
-                    self.statistics.leaves = self.statistics.leaves.wrapping_add(len as u64);
-                    return Some(Found::Run(Extent { level: self.level, index, len, linear, permissions }));
+                    let run = leaf_run(shape, self.level, frame, page, index, permissions)?;
+                    let extent = Extent { level: self.level, index, len: run.len(), linear: run.linear, permissions };
+                    frame.next = index.wrapping_add(extent.len);
+                    self.statistics.leaves = self.statistics.leaves.wrapping_add(extent.len as u64);
+                    return Some(Found::Run(extent));
                 }
                 Entry::Table(table) => {
                     frame.next = index.wrapping_add(1);
                     let base = frame.base.wrapping_add(offset(shape, index));
                     // The address of the table after the next is looked up now (a line is enough for that), so that
                     // the hints for the whole of it find it known.
-                    for (ahead, bytes) in [(1usize, Page::SIZE), (3, 1)] {
+                    for (ahead, bytes) in [(2usize, Page::SIZE), (4, 1)] {
                         let later = index.wrapping_add(ahead);
                         if later <= frame.last {
                             if let Entry::Table(next) = self.format.decode(shape, page.word(later)) {
@@ -327,6 +323,36 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         }
     }
 
+    /// Hands the runs that come next to `visit`, as long as nothing else comes and it answers `true`. Returns its
+    /// last answer.
+    ///
+    /// It is what [`advance`](Self::advance) does for a run, without leaving the table in between: that matters
+    /// where a table has many short runs.
+    #[inline]
+    pub(crate) fn drain(&mut self, mut visit: impl FnMut(&Run<'_>) -> bool) -> bool {
+        let depth = place(self.level);
+        let (Some(shape), Some(frame)) = (self.format.levels().get(depth), self.frames.get_mut(depth)) else {
+            return true;
+        };
+        let Some(page) = frame.lent.or(self.copies.get(depth)) else { return true };
+        let mut leaves = 0u64;
+        let mut go_on = true;
+        while let Some(index) = frame.presence.next(page, frame.next, frame.last, shape.present) {
+            let raw = page.word(index);
+            let Entry::Leaf(_) = self.format.decode(shape, raw) else { break };
+            let permissions = frame.permissions & self.format.permissions(raw);
+            let Some(run) = leaf_run(shape, self.level, frame, page, index, permissions) else { break };
+            leaves = leaves.wrapping_add(run.len() as u64);
+            frame.next = index.wrapping_add(run.len());
+            go_on = visit(&run);
+            if !go_on {
+                break;
+            }
+        }
+        self.statistics.leaves = self.statistics.leaves.wrapping_add(leaves);
+        go_on
+    }
+
     /// The run at `extent`, which [`advance`](Self::advance) returned last.
     #[inline]
     pub(crate) fn run(&self, extent: &Extent) -> Option<Run<'_>> {
@@ -334,18 +360,8 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         let frame = self.frame(extent.level)?;
         let page = frame.lent.or(self.copies.get(place(extent.level)))?;
         let entries = page.words().get(extent.index..)?.get(..extent.len)?;
-        Some(Run {
-            iova: Iova(frame.base.wrapping_add(offset(shape, extent.index))),
-            table: frame.table,
-            index: u16::try_from(extent.index).unwrap_or(0),
-            level: extent.level,
-            page_size_log2: shape.size_log2,
-            permissions: extent.permissions,
-            attributes: entries.first()?.get() & shape.attributes,
-            entries,
-            linear: extent.linear,
-            address_mask: shape.leaf_address,
-        })
+        let run = run_at(shape, extent.level, frame, extent.index, extent.permissions, entries)?;
+        Some(Run { linear: extent.linear, ..run })
     }
 
     /// Reads the table at `addr` and makes it the one that the cursor stands in.
@@ -401,6 +417,52 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     }
 }
 
+/// The longest run of leaves from the one at `index` on.
+#[inline(always)]
+fn leaf_run<'p>(
+    shape: &Level,
+    level: u8,
+    frame: &Frame<'_>,
+    page: &'p Page,
+    index: usize,
+    permissions: Permissions,
+) -> Option<Run<'p>> {
+    let words = page.words().get(index..=frame.last)?;
+    let raw = words.first()?.get();
+    let mask = shape.run_mask();
+    let linear = scan::linear(words, mask, shape.leaf_address, shape.size_log2);
+    let more = match words.get(linear..) {
+        Some(rest @ [next, ..]) if (next.get() ^ raw) & mask == 0 => scan::equal(rest, mask),
+        _ => 0,
+    };
+    let run = run_at(shape, level, frame, index, permissions, words.get(..linear.wrapping_add(more))?)?;
+    Some(Run { linear, ..run })
+}
+
+/// The run whose leaves are `entries`, from the one at `index` on.
+#[inline(always)]
+fn run_at<'p>(
+    shape: &Level,
+    level: u8,
+    frame: &Frame<'_>,
+    index: usize,
+    permissions: Permissions,
+    entries: &'p [Word],
+) -> Option<Run<'p>> {
+    Some(Run {
+        iova: Iova(frame.base.wrapping_add(offset(shape, index))),
+        table: frame.table,
+        index: u16::try_from(index).unwrap_or(0),
+        level,
+        page_size_log2: shape.size_log2,
+        permissions,
+        attributes: entries.first()?.get() & shape.attributes,
+        entries,
+        linear: 0,
+        address_mask: shape.leaf_address,
+    })
+}
+
 /// Where the arrays have this level; level 0, which is none, lies outside of them.
 #[inline]
 fn place(level: u8) -> usize {
@@ -413,7 +475,7 @@ fn level_number(level: usize) -> u8 {
 
 #[inline]
 fn offset(shape: &Level, index: usize) -> u64 {
-    (index as u64).checked_shl(u32::from(shape.size_log2)).unwrap_or(0)
+    (index as u64).wrapping_shl(u32::from(shape.size_log2))
 }
 
 /// The first and the last entry of a table at `base` that concern the addresses from `from` to `last`.

@@ -56,7 +56,7 @@ impl Run<'_> {
     #[must_use]
     #[inline]
     pub fn page_size(&self) -> u64 {
-        1u64.checked_shl(u32::from(self.page_size_log2)).unwrap_or(0)
+        1u64.wrapping_shl(u32::from(self.page_size_log2))
     }
 
     /// The addresses that the run maps.

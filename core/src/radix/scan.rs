@@ -76,9 +76,20 @@ pub(super) fn equal(words: &[Word], mask: u64) -> usize {
 
 /// How many of `words`, from the first on, equal it in the bits of `mask` and have an address (the bits of
 /// `address`) that is 2^`step_log2` higher each time.
-#[inline]
+#[inline(always)]
 pub(super) fn linear(words: &[Word], mask: u64, address: u64, step_log2: u8) -> usize {
-    let Some(first) = words.first().map(|word| word.get()) else { return 0 };
+    let step = 1u64.wrapping_shl(step_log2.into());
+    match words {
+        [] => 0,
+        // In a sparse table this is the rule.
+        [_] => 1,
+        [first, second, ..] if (first.get().wrapping_add(step) ^ second.get()) & (mask | address) != 0 => 1,
+        [first, ..] => long_linear(words, first.get(), mask, address, step_log2),
+    }
+}
+
+#[inline(never)]
+fn long_linear(words: &[Word], first: u64, mask: u64, address: u64, step_log2: u8) -> usize {
     // Past the last address that an entry can hold, the sum would run into other bits.
     let room = address.wrapping_sub(first & address).wrapping_shr(step_log2.into());
     let room = usize::try_from(room).unwrap_or(usize::MAX).saturating_add(1);
@@ -90,10 +101,10 @@ pub(super) fn linear(words: &[Word], mask: u64, address: u64, step_log2: u8) -> 
 #[inline]
 fn run(words: &[Word], mask: u64, step: u64) -> usize {
     let Some(first) = words.first().map(|word| word.get()) else { return 0 };
-    // Most runs are short or long: a short one must not pay for the setup of a long one.
-    let start = agreeing(words.get(..LINE).unwrap_or(words), first, step, mask);
-    if start < LINE {
-        return start;
+    // A short run must not pay for the setup of a long one.
+    let eighth = first.wrapping_add(step.wrapping_mul((LINE as u64).wrapping_sub(1)));
+    if words.get(LINE.wrapping_sub(1)).is_none_or(|word| (word.get() ^ eighth) & mask != 0) {
+        return agreeing(words, first, step, mask);
     }
     let mut line = [first; LINE];
     for (entry, number) in line.iter_mut().zip(0u64..) {

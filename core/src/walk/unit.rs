@@ -185,13 +185,23 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     /// Pushes everything through `visitor`.
     #[inline]
     pub fn visit<V: Visitor + ?Sized>(&mut self, visitor: &mut V) {
-        while let Some(step) = self.next() {
-            let flow = match step {
-                Step::Device(device) => visitor.device(device),
-                Step::Table(table) => visitor.table(&table),
-                Step::Run(run) => visitor.run(&run),
-                Step::Fault(fault) => visitor.fault(&fault),
-            };
+        loop {
+            let mut flow = Flow::Enter;
+            if self.stage == Stage::Tables {
+                self.cursor.drain(|run| {
+                    flow = visitor.run(run);
+                    flow == Flow::Enter
+                });
+            }
+            if flow == Flow::Enter {
+                flow = match self.next() {
+                    Some(Step::Device(device)) => visitor.device(device),
+                    Some(Step::Table(table)) => visitor.table(&table),
+                    Some(Step::Run(run)) => visitor.run(&run),
+                    Some(Step::Fault(fault)) => visitor.fault(&fault),
+                    None => return,
+                };
+            }
             match flow {
                 Flow::Enter => {}
                 Flow::Skip => self.skip(),
