@@ -1,14 +1,7 @@
 //! Writes a raw image of one large unit, to measure on: `generate FILE TABLES LEAVES ordered|shuffled
 //! consecutive|scattered`. Its root table is at 0x1000.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    reason = "it works on numbers of its own making"
-)]
-
-use iopt_model::image::ImageSpec;
+use iopt_model::measure::ImageSpec;
 use std::error::Error;
 use std::fs::File;
 use std::io::BufWriter;

@@ -115,7 +115,7 @@ impl From<By> for Join {
 #[command(override_usage = "iopt translate [OPTIONS] [IMAGE] BDF[@PASID] IOVA r|w\n       \
                             iopt translate [OPTIONS] [IMAGE] --batch FILE")]
 pub struct Translate {
-    /// [IMAGE] BDF[@PASID] IOVA r|w
+    /// `[IMAGE] BDF[@PASID] IOVA r|w`
     ///
     /// With three arguments there is no IMAGE, and the built-in capture is read. With --batch there is only IMAGE.
     #[arg(value_name = "ARGUMENT", num_args = 0..)]

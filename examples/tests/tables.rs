@@ -71,7 +71,7 @@ fn devices_tells_malformed_root_and_context_entries() {
             "00:00.1",
             "TT is 11b, which is reserved",
             "reserved bits 0x10000000000000000 are set",
-            "the table is not there: page 0x99000 is not in the memory image (a hole)",
+            "its table can't be read: page 0x99000 is not in the memory image (a hole)",
         ]
     );
     let context = concat!(

@@ -84,7 +84,7 @@ impl fmt::Display for WidthLimit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The table that holds the entry can't be read.
+    /// The table can't be read: the one that the entry points to, or the root table itself.
     Unreadable(ReadError),
     /// The entry is not present.
     NotPresent,
@@ -123,6 +123,11 @@ pub enum Cause {
         /// The level at which the path went through it before.
         level: u8,
     },
+    /// The format has no such level.
+    NoSuchLevel {
+        /// The level.
+        level: u8,
+    },
     /// The work budget is used up and the walk has ended.
     Budget {
         /// How many tables it allowed.
@@ -137,7 +142,7 @@ impl From<Defect> for Cause {
             Defect::Unreadable(error) => Self::Unreadable(error),
             Defect::Loop { table, level } => Self::Loop { table, level },
             Defect::Budget { tables } => Self::Budget { tables },
-            Defect::NoSuchLevel { .. } => Self::NotPresent,
+            Defect::NoSuchLevel { level } => Self::NoSuchLevel { level },
         }
     }
 }
@@ -148,7 +153,11 @@ impl Cause {
     pub(crate) fn reason(&self, reason: FaultReason) -> Option<FaultReason> {
         match self {
             Self::Unreadable(ReadError { kind: ReadErrorKind::Hole, .. }) => Some(reason),
-            Self::Unreadable(_) | Self::Loop { .. } | Self::Budget { .. } | Self::InterruptRequest => None,
+            Self::Unreadable(_)
+            | Self::Loop { .. }
+            | Self::NoSuchLevel { .. }
+            | Self::Budget { .. }
+            | Self::InterruptRequest => None,
             _ => Some(reason),
         }
     }
@@ -157,7 +166,7 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(error) => write!(f, "the table is not there: {error}"),
+            Self::Unreadable(error) => write!(f, "its table can't be read: {error}"),
             Self::NotPresent => f.write_str("the entry is not present"),
             Self::ReservedBits(bits) => write!(f, "reserved bits {bits:#x} are set"),
             Self::AddressWidth { aw, sagaw: None } => {
@@ -181,6 +190,7 @@ impl fmt::Display for Cause {
             Self::Loop { table, level } => {
                 write!(f, "loop: table {table} is on its own path already, at level {level}")
             }
+            Self::NoSuchLevel { level } => write!(f, "the format has no level {level}"),
             Self::Budget { tables } => write!(f, "the work budget of {tables} tables is used up; the walk ends here"),
         }
     }

@@ -5,7 +5,7 @@
 //! A [`program`] draws a whole unit (root, contexts, page tables, capabilities) from a seed or from a
 //! fuzzer's bytes, shaped by what makes a walker wrong.
 //!
-//! An [`image`] is a large regular unit to measure on, beside the [`limits`] of the machine.
+//! What benchmarks share is in [`measure`]: large regular images, and the limits of the machine.
 //! The [`check`]s hold `iopt` against both; tests and fuzz targets call them.
 //!
 //! ```
@@ -23,8 +23,7 @@
 //! ```
 
 pub mod check;
-pub mod image;
-pub mod limits;
+pub mod measure;
 pub mod program;
 pub mod twin;
 

@@ -1,4 +1,4 @@
-//! Large regular units, to measure on: one device whose four-level page table has as many leaf tables as asked
+//! Large regular units to measure on: one device whose four-level page table has as many leaf tables as asked
 //! for. They are written as raw images, so that a reader maps them.
 
 use crate::random_bytes;
