@@ -40,3 +40,8 @@ pub use error::{OpenError, OpenErrorKind};
 pub use image::Image;
 pub use lime::{LimeError, LimeErrorKind};
 pub use options::{OpenOptions, open, open_as};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,10 +1,54 @@
+//! Reads the translation tables of an IOMMU, out of any physical memory that can be read a page at a time.
+//!
+//! From the top:
+//!
+//! * [`memory`]: the traits by which iopt meets the outside ([`PhysReader`](memory::PhysReader) to read,
+//!   [`PageAllocator`](memory::PageAllocator) and [`IovaReserver`](memory::IovaReserver) for a kernel), and a
+//!   memory of a few pages for tests.
+//! * [`vtd`]: Intel VT-d, a small file per structure. A [`vtd::Unit`] is one remapping unit; it
+//!   [translates](vtd::Unit::translate) single requests as hardware does, with the hardware's fault reasons.
+//! * [`walk`]: everything that a unit's tables hold, pulled step by step or pushed through a
+//!   [`Visitor`](walk::Visitor).
+//! * [`coalesce`]: leaves become ranges: [`vtd::Unit::ranges`].
+//! * [`radix`] and [`format`](mod@format): the engine below, and what the bits of an entry mean.
+//!
+//! ```
+//! use iopt::memory::{Slot, SparseMemory};
+//! use iopt::vtd::{Rtaddr, Unit};
+//! use iopt::walk::Scratch;
+//! use iopt::PhysAddr;
+//!
+//! // Any `PhysReader` will do; here a machine with one device and one page of 2 MiB.
+//! let mut slots = [Slot::EMPTY; 4];
+//! let mut memory = SparseMemory::new(&mut slots);
+//! for (addr, word) in [(0x1000, 0x2001), (0x2080, 0x3001), (0x2088, 0x101), (0x3000, 0x4003), (0x4008, 0x8020_0083)] {
+//!     memory.write_u64(PhysAddr(addr), word)?;
+//! }
+//!
+//! let unit = Unit::new(Rtaddr(0x1000))?;
+//! for range in unit.ranges(&memory, &mut Scratch::new()) {
+//!     let range = range?; // a bad entry is an Err with its place; the next call goes on
+//!     assert_eq!(range.to_string(), "00:01.0 0x200000-0x3fffff -> 0x80200000 rw");
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What holds
+//!
+//! The memory is taken to be hostile, or torn by the crash that left it behind. No input makes iopt panic,
+//! recurse, allocate, or read what the [`PhysReader`](memory::PhysReader) does not have. Work is bounded by a
+//! budget of tables. An entry is fetched once and judged from that copy. What can't be followed is told with
+//! its place, and the rest is walked.
+//!
+//! The crate is `no_std`, needs no allocator, and has no unsafe code.
+
 #![no_std]
 #![forbid(unsafe_code)]
-#![doc = "wip"]
 #![cfg_attr(
     test,
     allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "a test may panic")
 )]
+
 #[cfg(test)]
 extern crate std;
 
@@ -16,5 +60,6 @@ pub mod memory;
 pub mod radix;
 pub mod vtd;
 pub mod walk;
+
 pub use access::{Access, Permissions};
 pub use address::{DomainId, Iova, IovaRange, Pasid, PhysAddr, PhysRange, SourceId};

@@ -5,6 +5,7 @@ use crate::memory::PhysReader;
 use crate::radix::{Extent, Statistics};
 use crate::vtd::{AddressSpace, Device, Fault, Unit};
 use crate::walk::{Event, Scratch, UnitWalk};
+use core::fmt;
 
 /// A stretch of memory that a device can reach, or for [`Join::Iova`] of addresses that it can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +24,21 @@ pub struct DeviceRange {
     pub page_size_log2: Option<u8>,
 }
 
+/// Written as `source-id first-last -> memory permissions`, with `scattered` for memory that is not consecutive.
+impl fmt::Display for DeviceRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} -> ", self.source_id, self.iova)?;
+        match self.phys {
+            Some(phys) => write!(f, "{phys}")?,
+            None => f.write_str("scattered")?,
+        }
+        write!(f, " {}", self.permissions)
+    }
+}
+
 /// The ranges of every device of a unit, in the order of source-id and IOVA.
 ///
-/// Made by [`Unit::ranges`]. What can't be followed is an `Err` in its place in that order, and the next call
-/// goes on behind it. It can be limited like the walk that it is [made from](From).
+/// What can't be followed is an `Err` in its place in that order, and the next call goes on behind it.
 #[derive(Debug)]
 pub struct DeviceRanges<'m, R: ?Sized> {
     walk: UnitWalk<'m, R>,
@@ -61,9 +73,9 @@ impl Unit {
     /// let mut lines = Vec::new();
     /// for range in Unit::new(Rtaddr(0x1000))?.ranges(&memory, &mut scratch) {
     ///     let range = range?;
-    ///     lines.push(format!("{} {} {}", range.source_id, range.iova, range.permissions));
+    ///     lines.push(range.to_string());
     /// }
-    /// assert_eq!(lines, ["00:01.0 0x200000-0x5fffff rw"]);
+    /// assert_eq!(lines, ["00:01.0 0x200000-0x5fffff -> 0x80200000 rw"]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ranges<'m, R: PhysReader + ?Sized>(&self, reader: &'m R, scratch: &'m mut Scratch) -> DeviceRanges<'m, R> {
