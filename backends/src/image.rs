@@ -1,13 +1,10 @@
 use crate::bytes::Bytes;
 use crate::compressed::Compression;
 use crate::detect::Format;
-use crate::error::OpenError;
-use crate::options::OpenOptions;
 use crate::prefetch::prefetch;
 use crate::segments::Segments;
 use iopt::memory::{Page, PhysReader, ReadError};
 use iopt::{PhysAddr, PhysRange};
-use std::borrow::Cow;
 
 /// A memory image: physical memory as some tool saved it.
 ///
@@ -24,24 +21,6 @@ pub struct Image {
 }
 
 impl Image {
-    /// Opens an image that is in memory already, such as one built into a program with `include_bytes!`.
-    ///
-    /// It is the same as [`open`](crate::open()), without a file: the format is found from the content, and a
-    /// compressed image is decompressed.
-    ///
-    /// ```
-    /// let sample: &'static [u8] = include_bytes!("../tests/corpus/legacy-pt/mem.lime.xz");
-    /// let image = iopt_backends::Image::from_bytes(sample)?;
-    /// assert_eq!(image.format().name(), "lime");
-    /// # Ok::<(), iopt_backends::OpenError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`open`](crate::open()), except for those about files.
-    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, OpenError> {
-        OpenOptions::new().from_bytes(bytes)
-    }
-
     /// The format of the image, inside any compression.
     #[must_use]
     pub fn format(&self) -> Format {

@@ -128,3 +128,23 @@ impl Default for OpenOptions {
         Self::new()
     }
 }
+
+impl Image {
+    /// Opens an image that is in memory already, such as one built into a program with `include_bytes!`.
+    ///
+    /// It is the same as [`open`](crate::open()), without a file: the format is found from the content, and a
+    /// compressed image is decompressed.
+    ///
+    /// ```
+    /// let sample: &'static [u8] = include_bytes!("../tests/corpus/legacy-pt/mem.lime.xz");
+    /// let image = iopt_backends::Image::from_bytes(sample)?;
+    /// assert_eq!(image.format().name(), "lime");
+    /// # Ok::<(), iopt_backends::OpenError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](crate::open()), except for those about files.
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, OpenError> {
+        OpenOptions::new().from_bytes(bytes)
+    }
+}

@@ -89,6 +89,19 @@ pub fn ranges<R: PhysReader + ?Sized>(memory: &R) -> impl Iterator<Item = PhysRa
     })
 }
 
+/// The page that holds `addr`: lent, or copied to `copy`.
+#[inline(always)]
+pub(crate) fn lend_or_copy<'p, R: PhysReader + ?Sized>(
+    reader: &'p R,
+    addr: PhysAddr,
+    copy: &'p mut Page,
+) -> Result<&'p Page, ReadError> {
+    match reader.lend_page(addr) {
+        Some(page) => Ok(page),
+        None => reader.read_page(addr, copy).map(|()| &*copy),
+    }
+}
+
 /// A page of physical memory could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[error("page {addr} {kind}")]

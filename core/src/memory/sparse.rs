@@ -169,19 +169,22 @@ impl PageAllocator for SparseMemory<'_> {
         if pages == 0 || pages > vacant {
             return Err(out);
         }
-        let nth = |first: PhysAddr, page: usize| first.checked_add(u64::try_from(page).ok()?.checked_mul(PAGE_SIZE)?);
         let mut first = self.next_allocation;
-        while let Some(taken) = (0..pages)
-            .rev()
-            .find_map(|page| nth(first, page).map_or(Some(None), |addr| self.find(addr).map(|_| Some(addr))))
-        {
-            first = taken.and_then(|addr| addr.checked_add(PAGE_SIZE)).ok_or(out)?;
+        let mut found = 0;
+        while found < pages {
+            let addr = nth_page(first, found).ok_or(out)?;
+            if self.find(addr).is_some() {
+                first = nth_page(addr, 1).ok_or(out)?;
+                found = 0;
+            } else {
+                found = found.saturating_add(1);
+            }
         }
         for page in 0..pages {
-            let addr = nth(first, page).ok_or(out)?;
+            let addr = nth_page(first, page).ok_or(out)?;
             *self.page_or_new(addr).map_err(|_| out)? = Page::ZERO;
         }
-        self.next_allocation = nth(first, pages).unwrap_or(PhysAddr(PAGE_SIZE));
+        self.next_allocation = nth_page(first, pages).unwrap_or(PhysAddr(PAGE_SIZE));
         Ok(first)
     }
 
@@ -196,15 +199,17 @@ impl PageAllocator for SparseMemory<'_> {
     }
 
     fn free(&mut self, addr: PhysAddr, pages: usize) {
-        let mut next = Some(addr.page());
-        for _ in 0..pages {
-            let Some(addr) = next else { return };
-            if let Some(slot) = self.find(addr).and_then(|index| self.slots.get_mut(index)) {
+        for page in 0..pages {
+            let slot = nth_page(addr.page(), page).and_then(|addr| self.find(addr));
+            if let Some(slot) = slot.and_then(|index| self.slots.get_mut(index)) {
                 slot.state = State::Freed;
             }
-            next = addr.checked_add(PAGE_SIZE);
         }
     }
+}
+
+fn nth_page(first: PhysAddr, page: usize) -> Option<PhysAddr> {
+    first.checked_add(u64::try_from(page).ok()?.checked_mul(PAGE_SIZE)?)
 }
 
 #[cfg(test)]

@@ -1,86 +1,12 @@
+use super::item::{Extent, Found};
 use super::scan::{self, Presence};
-use super::{Defect, Entry, Format, Level, MAX_LEVELS, Run};
+use super::{Defect, Entry, Format, Item, Level, MAX_LEVELS, Malformed, Run, Statistics, Table};
 use crate::access::Permissions;
-use crate::address::{Iova, IovaRange, PAGE_SIZE, PhysAddr};
-use crate::memory::{Page, PhysReader, ReadError, Word};
+use crate::address::{Iova, IovaRange, PhysAddr};
+use crate::memory::{Page, PhysReader, Word};
 
 /// Room for the tables on one path, for readers that can't lend: a page per level.
 pub type TableScratch = [Page; MAX_LEVELS];
-
-/// What the cursor yields.
-#[derive(Clone, Copy, Debug)]
-pub enum Item<'p> {
-    /// A table was read and its entries come next; [`Cursor::skip_table`] leaves them out.
-    Table(Table),
-    /// A run of leaves.
-    Run(Run<'p>),
-    /// An entry that can't be followed; the walk goes on behind it.
-    Malformed(Malformed),
-}
-
-/// A table that the walk entered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Table {
-    /// Where it lies.
-    pub addr: PhysAddr,
-    /// Its level; 1 holds 4 KiB leaves.
-    pub level: u8,
-    /// The first address that it maps.
-    pub iova: Iova,
-}
-
-/// An entry that can't be followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed {
-    /// The table that holds the entry.
-    pub table: PhysAddr,
-    /// The level of that table.
-    pub level: u8,
-    /// The index of the entry in it.
-    pub index: u16,
-    /// The entry as it stands in the table.
-    pub raw: u64,
-    /// The first address that the entry would map.
-    pub iova: Iova,
-    /// What is wrong with it.
-    pub defect: Defect,
-}
-
-/// What a walk has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// Table pages visited.
-    pub tables: u64,
-    /// Leaves in the runs that were yielded.
-    pub leaves: u64,
-    /// Entries that could not be followed.
-    pub faults: u64,
-    /// Pages copied out of memory that could not be lent.
-    pub pages_read: u64,
-    /// Bytes of table pages that were lent, so not copied.
-    pub bytes_lent: u64,
-}
-
-impl Statistics {
-    /// Gets the page at `addr` lent, or copies it to `copy` and returns `None`.
-    #[inline]
-    pub(crate) fn fetch<'m, R: PhysReader + ?Sized>(
-        &mut self,
-        reader: &'m R,
-        addr: PhysAddr,
-        copy: &mut Page,
-    ) -> Result<Option<&'m Page>, ReadError> {
-        let lent = reader.lend_page(addr);
-        if lent.is_some() {
-            self.bytes_lent = self.bytes_lent.wrapping_add(PAGE_SIZE);
-        } else {
-            reader.read_page(addr, copy)?;
-            self.pages_read = self.pages_read.wrapping_add(1);
-        }
-        self.tables = self.tables.wrapping_add(1);
-        Ok(lent)
-    }
-}
 
 /// A place in a tree of tables, and the way onward: in ascending IOVA order, with a fixed stack and no heap.
 ///
@@ -130,23 +56,6 @@ const NOWHERE: Frame<'static> = Frame {
     last: 0,
     presence: Presence::UNKNOWN,
 };
-
-/// An [`Item`] without its borrow of the page.
-pub(crate) enum Found {
-    Table(Table),
-    Run(Extent),
-    Malformed(Malformed),
-}
-
-/// Where a run lies.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent {
-    level: u8,
-    index: usize,
-    len: usize,
-    linear: usize,
-    permissions: Permissions,
-}
 
 impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     /// A cursor in no tree yet: [`start`](Self::start) puts it into one.
@@ -300,9 +209,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
                 Entry::Table(table) => {
                     frame.next = index.wrapping_add(1);
                     let base = frame.base.wrapping_add(offset(shape, index));
-                    // The address of the table after the next is looked up now (a line is enough for that), so that
-                    // the hints for the whole of it find it known.
-                    for (ahead, bytes) in [(2usize, Page::SIZE), (4, 1)] {
+                    for (ahead, bytes) in HINTS {
                         let later = index.wrapping_add(ahead);
                         if later <= frame.last {
                             if let Entry::Table(next) = self.format.decode(shape, page.word(later)) {
@@ -416,6 +323,11 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         self.frames.get(place(level))
     }
 }
+
+/// What is hinted at when a table is entered, by how many entries further its pointer is: the whole of one table,
+/// and one line of a later one, so that where that lies is known to the processor by the time that all of it is
+/// hinted at. Hints to a page whose address still has to be looked up tend to be dropped.
+const HINTS: [(usize, usize); 2] = [(2, Page::SIZE), (4, 1)];
 
 /// The longest run of leaves from the one at `index` on.
 #[inline(always)]

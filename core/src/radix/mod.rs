@@ -7,13 +7,17 @@
 //!   does so for many at a time.
 
 mod cursor;
+mod item;
 mod run;
 mod scan;
+mod statistics;
 mod translate;
 
-pub use cursor::{Cursor, Item, Malformed, Statistics, Table, TableScratch};
-pub(crate) use cursor::{Extent, Found};
+pub use cursor::{Cursor, TableScratch};
+pub(crate) use item::{Extent, Found};
+pub use item::{Item, Malformed, Table};
 pub use run::{Leaf, Run};
+pub use statistics::Statistics;
 pub use translate::{Refusal, Translation, Visit, translate, translate_all};
 
 use crate::access::Permissions;

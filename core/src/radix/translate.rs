@@ -1,7 +1,7 @@
 use super::{Entry, Format, Level};
 use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr};
-use crate::memory::{Page, PhysReader, ReadError};
+use crate::memory::{Page, PhysReader, ReadError, lend_or_copy};
 
 /// Where a request ends up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +58,12 @@ pub fn translate<R: PhysReader + ?Sized, F: Format>(
     copy: &mut Page,
     mut visit: impl FnMut(Visit),
 ) -> Result<Translation, Refusal> {
-    let mut page = fetch(reader, root, copy).map_err(|error| Refusal::Unreadable(error, None))?;
+    let mut page = lend_or_copy(reader, root, copy).map_err(|error| Refusal::Unreadable(error, None))?;
     let mut path = Path { table: root, number: format.levels().len(), permissions: Permissions::READ_WRITE };
     for level in format.levels().iter().rev() {
         match path.step(format, level, page, iova, access, &mut visit)? {
             Stepped::Table(next, here) => {
-                page = fetch(reader, next, copy).map_err(|error| Refusal::Unreadable(error, Some(here)))?;
+                page = lend_or_copy(reader, next, copy).map_err(|error| Refusal::Unreadable(error, Some(here)))?;
             }
             Stepped::Leaf(translation) => return Ok(translation),
         }
@@ -186,13 +186,5 @@ impl Path {
     #[cold]
     fn astray(&self) -> Refusal {
         Refusal::Denied(Visit { level: 0, table: self.table, index: 0, raw: 0 })
-    }
-}
-
-#[inline(always)]
-fn fetch<'p, R: PhysReader + ?Sized>(reader: &'p R, addr: PhysAddr, copy: &'p mut Page) -> Result<&'p Page, ReadError> {
-    match reader.lend_page(addr) {
-        Some(page) => Ok(page),
-        None => reader.read_page(addr, copy).map(|()| &*copy),
     }
 }

@@ -3,12 +3,18 @@ use super::{
 };
 use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr, PhysRange, SourceId};
-use crate::memory::{Page, PhysReader, ReadError};
+use crate::memory::{Page, PhysReader, ReadError, lend_or_copy};
 use crate::radix::{self, Refusal, Translation, Visit};
 
 /// First and last byte of the interrupt address range: requests without PASID to it are interrupts, and no
 /// translation may lead into it.
 pub const INTERRUPT_RANGE: (u64, u64) = (0xfee0_0000, 0xfeef_ffff);
+
+/// Whether a request without PASID to `iova` is an interrupt, which never reaches the tables.
+#[inline]
+fn is_interrupt(iova: Iova) -> bool {
+    INTERRUPT_RANGE.0 <= iova.0 && iova.0 <= INTERRUPT_RANGE.1
+}
 
 /// An entry that a translation went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +48,7 @@ impl Unit {
         };
 
         let (table, bus) = (self.rtaddr().root_table(), source_id.bus());
-        let page = fetch(reader, table, copy).map_err(|error| {
+        let page = lend_or_copy(reader, table, copy).map_err(|error| {
             unreadable(error, FaultReason::RootUnreadable, RootEntry::place(table, bus, None, Some(source_id)))
         })?;
         let root_entry = entry_at(RootEntry::table(page), bus);
@@ -54,7 +60,7 @@ impl Unit {
             place: at_root,
         })?;
 
-        let page = fetch(reader, root_entry.context_table(), copy)
+        let page = lend_or_copy(reader, root_entry.context_table(), copy)
             .map_err(|error| unreadable(error, FaultReason::ContextUnreadable, at_root))?;
         let context_entry = entry_at(ContextEntry::table(page), source_id.devfn());
         let at_context = context_entry.place(source_id, &root_entry);
@@ -104,6 +110,11 @@ impl Unit {
         copy: &mut Page,
         mut visit: impl FnMut(PathEntry),
     ) -> Result<Translation, Fault> {
+        if is_interrupt(iova) {
+            let place = RootEntry::place(self.rtaddr().root_table(), source_id.bus(), None, Some(source_id));
+            let place = Place { iova: Some(iova), ..place };
+            return Err(Fault { reason: None, cause: Cause::InterruptRequest, place });
+        }
         let device = self.device(reader, source_id, copy, &mut visit);
         let at_iova = |mut fault: Fault| {
             fault.place.iova = Some(iova);
@@ -149,8 +160,7 @@ impl Device {
         copy: &mut Page,
         mut visit: impl FnMut(PathEntry),
     ) -> Result<Translation, Fault> {
-        let (first, last) = INTERRUPT_RANGE;
-        if (first..=last).contains(&iova.0) {
+        if is_interrupt(iova) {
             return Err(self.refuse(iova, None, Cause::InterruptRequest));
         }
         let space = match &self.space {
@@ -194,8 +204,7 @@ impl Device {
     /// Whether a request to `iova` is translated by the page tables at all.
     #[inline]
     fn goes_through(&self, space: &SecondStageSpace, iova: Iova) -> bool {
-        let interrupt = INTERRUPT_RANGE.0 <= iova.0 && iova.0 <= INTERRUPT_RANGE.1;
-        !interrupt && iova.0.checked_shr(u32::from(space.input_bits)).unwrap_or(0) == 0
+        !is_interrupt(iova) && iova.0.checked_shr(u32::from(space.input_bits)).unwrap_or(0) == 0
     }
 
     /// What the hardware makes of what the page tables say.
@@ -270,13 +279,6 @@ impl Device {
     #[cold]
     fn refuse(&self, iova: Iova, reason: Option<FaultReason>, cause: Cause) -> Fault {
         self.refuse_at(iova, None, reason, cause)
-    }
-}
-
-fn fetch<'p, R: PhysReader + ?Sized>(reader: &'p R, addr: PhysAddr, copy: &'p mut Page) -> Result<&'p Page, ReadError> {
-    match reader.lend_page(addr) {
-        Some(page) => Ok(page),
-        None => reader.read_page(addr, copy).map(|()| &*copy),
     }
 }
 
