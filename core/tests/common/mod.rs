@@ -1,0 +1,142 @@
+//! Hand-made tables of one device, word by word.
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a panic is a red test")]
+
+use iopt::memory::{Page, PhysReader, ReadError, Slot, SparseMemory};
+use iopt::vtd::{Rtaddr, Unit};
+use iopt::{PhysAddr, PhysRange, SourceId};
+use std::collections::BTreeMap;
+
+pub const ROOT: u64 = 0x1000;
+pub const CONTEXT: u64 = 0x2000;
+pub const TOP: u64 = 0x3000;
+/// Bus 1, device 2, function 3.
+pub const SOURCE: SourceId = SourceId::new(1, 0x13);
+/// Where the entries of [`SOURCE`] are; both are two words.
+pub const ROOT_ENTRY: u64 = ROOT + 16;
+pub const CONTEXT_ENTRY: u64 = CONTEXT + 16 * 0x13;
+/// Page-table entries.
+pub const R: u64 = 1;
+pub const W: u64 = 2;
+pub const RW: u64 = 3;
+pub const LARGE: u64 = 1 << 7;
+pub const SNOOP: u64 = 1 << 11;
+
+/// The words of tables by their addresses: what no word is in is a hole.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    words: BTreeMap<u64, u64>,
+    levels: u8,
+    next_table: u64,
+}
+
+impl Tables {
+    /// The root, context and top table of [`SOURCE`], in domain 7.
+    pub fn new(levels: u8) -> Self {
+        let mut tables = Self { words: BTreeMap::new(), levels, next_table: TOP + 0x1000 };
+        tables
+            .set(ROOT_ENTRY, CONTEXT | 1)
+            .set(CONTEXT_ENTRY, TOP | 1)
+            .set(CONTEXT_ENTRY + 8, 7 << 8 | u64::from(levels - 2))
+            .set(TOP, 0);
+        tables
+    }
+
+    pub fn set(&mut self, addr: u64, word: u64) -> &mut Self {
+        self.words.insert(addr, word);
+        self
+    }
+
+    /// Takes the page at `addr` out of memory.
+    pub fn hole(&mut self, addr: u64) -> &mut Self {
+        self.words.retain(|word, _| word & !0xfff != addr);
+        self
+    }
+
+    pub fn get(&self, addr: u64) -> u64 {
+        self.words.get(&addr).copied().unwrap_or(0)
+    }
+
+    /// Where the entry of `iova` at `level` is. Tables on the way are made, and let everything through.
+    pub fn at(&mut self, level: u8, iova: u64) -> u64 {
+        let mut table = TOP;
+        for above in (level..=self.levels).rev() {
+            let shift = 3 + 9 * u32::from(above);
+            let entry = table + 8 * (iova >> shift & 0x1ff);
+            if above == level {
+                return entry;
+            }
+            if self.get(entry) == 0 {
+                self.words.insert(entry, self.next_table | RW);
+                self.words.insert(self.next_table, 0);
+                self.next_table += 0x1000;
+            }
+            table = self.get(entry) & 0x000f_ffff_ffff_f000;
+        }
+        table
+    }
+
+    /// Makes `entry` the one of `iova` at `level`.
+    pub fn map(&mut self, level: u8, iova: u64, entry: u64) -> &mut Self {
+        let at = self.at(level, iova);
+        self.set(at, entry)
+    }
+
+    /// Lets `look` see the memory.
+    pub fn with<T>(&self, look: impl FnOnce(&SparseMemory<'_>) -> T) -> T {
+        let pages = self.words.keys().map(|addr| addr >> 12).collect::<std::collections::BTreeSet<_>>().len();
+        let mut slots = vec![Slot::EMPTY; pages];
+        let mut memory = SparseMemory::new(&mut slots);
+        for (addr, word) in &self.words {
+            memory.write_u64(PhysAddr(*addr), *word).unwrap();
+        }
+        look(&memory)
+    }
+}
+
+/// The unit of these tables, about which nothing is known.
+pub fn unit() -> Unit {
+    Unit::new(Rtaddr(ROOT)).unwrap()
+}
+
+/// A reader that never lends, and fails a page.
+pub struct Copying<'m, 's> {
+    pub memory: &'m SparseMemory<'s>,
+    pub failing: Option<ReadError>,
+}
+
+impl PhysReader for Copying<'_, '_> {
+    fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
+        match self.failing {
+            Some(error) if error.addr == addr.page() => Err(error),
+            _ => self.memory.read_page(addr, page),
+        }
+    }
+
+    fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
+        self.memory.next_range(from)
+    }
+}
+
+/// A reader that lends, and fails a page.
+pub struct Lending<'m, 's> {
+    pub memory: &'m SparseMemory<'s>,
+    pub failing: Option<ReadError>,
+}
+
+impl PhysReader for Lending<'_, '_> {
+    fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
+        Copying { memory: self.memory, failing: self.failing }.read_page(addr, page)
+    }
+
+    fn lend_page(&self, addr: PhysAddr) -> Option<&Page> {
+        match self.failing {
+            Some(error) if error.addr == addr.page() => None,
+            _ => self.memory.lend_page(addr),
+        }
+    }
+
+    fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
+        self.memory.next_range(from)
+    }
+}
