@@ -16,6 +16,13 @@ fn is_interrupt(iova: Iova) -> bool {
     INTERRUPT_RANGE.0 <= iova.0 && iova.0 <= INTERRUPT_RANGE.1
 }
 
+/// Its place is where the tables would begin, if they were looked at.
+#[cold]
+fn interrupt(root_table: PhysAddr, source_id: SourceId, iova: Iova) -> Fault {
+    let place = RootEntry::place(root_table, source_id.bus(), None, Some(source_id));
+    Fault { reason: None, cause: Cause::InterruptRequest, place: Place { iova: Some(iova), ..place } }
+}
+
 /// An entry that a translation went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathEntry {
@@ -70,7 +77,7 @@ impl Unit {
             cause,
             place: at_context,
         })?;
-        Ok(Device { source_id, root_entry, context_entry, space })
+        Ok(Device { source_id, root_table: table, root_entry, context_entry, space })
     }
 
     /// Translates one request of `source_id` without PASID, with every check in the hardware's order. Calls
@@ -111,9 +118,7 @@ impl Unit {
         mut visit: impl FnMut(PathEntry),
     ) -> Result<Translation, Fault> {
         if is_interrupt(iova) {
-            let place = RootEntry::place(self.rtaddr().root_table(), source_id.bus(), None, Some(source_id));
-            let place = Place { iova: Some(iova), ..place };
-            return Err(Fault { reason: None, cause: Cause::InterruptRequest, place });
+            return Err(interrupt(self.rtaddr().root_table(), source_id, iova));
         }
         let device = self.device(reader, source_id, copy, &mut visit);
         let at_iova = |mut fault: Fault| {
@@ -161,7 +166,7 @@ impl Device {
         mut visit: impl FnMut(PathEntry),
     ) -> Result<Translation, Fault> {
         if is_interrupt(iova) {
-            return Err(self.refuse(iova, None, Cause::InterruptRequest));
+            return Err(interrupt(self.root_table, self.source_id, iova));
         }
         let space = match &self.space {
             AddressSpace::SecondStage(space) => space,

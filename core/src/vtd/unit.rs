@@ -2,7 +2,7 @@ use super::{
     AddressSpace, Cap, Cause, ContextEntry, Ecap, FaultReason, RootEntry, Rtaddr, RtaddrError, SecondStageSpace,
     TranslationMode, TranslationType,
 };
-use crate::address::{DomainId, SourceId};
+use crate::address::{DomainId, PhysAddr, SourceId};
 use crate::format::{SecondStage, SecondStageRules};
 
 /// A remapping unit: where its tables are, and what is known about how it reads them.
@@ -32,6 +32,8 @@ pub struct Unit {
 pub struct Device {
     /// Whose requests it is about.
     pub source_id: SourceId,
+    /// The root table that it was found in.
+    pub root_table: PhysAddr,
     /// The root entry on the path to it.
     pub root_entry: RootEntry,
     /// The context entry.

@@ -317,9 +317,9 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
             // The bus counter is already at the next bus.
             let [bus, devfn] = [self.bus.wrapping_sub(1), devfn].map(|number| u8::try_from(number).unwrap_or(0));
             let source_id = SourceId::new(bus, devfn);
-            let root_entry = self.root_entry;
+            let (root_table, root_entry) = (self.unit.rtaddr().root_table(), self.root_entry);
             return Some(match self.unit.check_context(&context_entry) {
-                Ok(space) => Ok(Device { source_id, root_entry, context_entry, space }),
+                Ok(space) => Ok(Device { source_id, root_table, root_entry, context_entry, space }),
                 Err((reason, cause)) => {
                     let place = context_entry.place(source_id, &root_entry);
                     Err(Fault { reason: Some(reason), cause, place })
