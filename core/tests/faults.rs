@@ -673,7 +673,7 @@ fn a_fault_is_one_line_that_tells_what_was_expected_and_what_was_found() {
     );
     assert_eq!(
         line(Request { iova: 0xfee0_0000, ..Request::new() }),
-        "01:02.3 iova 0xfee00000 at context table 0x2000 entry 19 = 0x7020000000000003001: the address is in the \
+        "01:02.3 iova 0xfee00000 at root table 0x1000 entry 1: the address is in the \
          interrupt range 0xfee00000-0xfeefffff, whose requests are interrupts and never translated"
     );
 }

@@ -111,7 +111,7 @@ impl Job<'_> {
 
     fn request(&mut self, request: &Request) -> io::Result<()> {
         match self.translator.translate(request) {
-            Ok((translation, page)) => self.translated(request, &translation, page),
+            Ok(translation) => self.translated(request, &translation),
             Err(fault) => {
                 self.outcome = self.outcome.max(Outcome::Faulted);
                 self.refused(request, &fault)
@@ -119,10 +119,10 @@ impl Job<'_> {
         }
     }
 
-    fn translated(&mut self, request: &Request, translation: &Translation, page_log2: Option<u8>) -> io::Result<()> {
+    fn translated(&mut self, request: &Request, translation: &Translation) -> io::Result<()> {
         let Request { source_id, iova, access } = *request;
-        let Translation { phys, permissions, .. } = *translation;
-        let page = page_log2.and_then(page_size);
+        let Translation { phys, permissions, page_size_log2, leaf } = *translation;
+        let page = leaf.and_then(|_| page_size(page_size_log2));
         if self.output.is_json() {
             return self.output.json(&TranslationLine {
                 source_id: Bdf(source_id),

@@ -5,7 +5,7 @@ use crate::statistics::{Counting, Statistics};
 use iopt::SourceId;
 use iopt::memory::{Page, PhysReader};
 use iopt::radix::Translation;
-use iopt::vtd::{AddressSpace, Cause, Device, Fault, PathEntry, Structure, Unit};
+use iopt::vtd::{Cause, Device, Fault, PathEntry, Structure, Unit};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -33,21 +33,23 @@ impl<'a, R: PhysReader> Translator<'a, R> {
         Self { units, reader, devices: HashMap::new(), copy: Page::ZERO, path: Vec::new(), leaves: 0, faults: 0 }
     }
 
-    /// Where the request ends up, and log2 of the size of the leaf; there is none where requests pass through.
+    /// Where the request ends up.
     ///
     /// # Errors
     /// The fault, whose entries are in [`path`](Self::path).
-    pub fn translate(&mut self, request: &Request) -> Result<(Translation, Option<u8>), Fault> {
+    pub fn translate(&mut self, request: &Request) -> Result<Translation, Fault> {
         let &Request { source_id, iova, access } = request;
+        self.path.clear();
+        if let Err(interrupt) = self.units.0.check_interrupt(source_id, iova) {
+            self.faults = self.faults.saturating_add(1);
+            return Err(interrupt);
+        }
         let resolved = match self.devices.entry(source_id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => unknown.insert(resolve(self.units, self.reader, source_id, &mut self.copy)),
         };
-        self.path.clear();
         let translated = match &resolved.device {
-            Ok(device) => device
-                .translate(self.reader, iova, access, &mut self.copy, |entry| self.path.push(entry))
-                .map(|translation| (translation, leaf(device, &translation))),
+            Ok(device) => device.translate(self.reader, iova, access, &mut self.copy, |entry| self.path.push(entry)),
             Err(fault) => {
                 let mut fault = *fault;
                 fault.place.iova = Some(iova);
@@ -55,7 +57,7 @@ impl<'a, R: PhysReader> Translator<'a, R> {
             }
         };
         match &translated {
-            Ok((_, leaf)) => self.leaves = self.leaves.saturating_add(leaf.is_some().into()),
+            Ok(translation) => self.leaves = self.leaves.saturating_add(translation.leaf.is_some().into()),
             Err(_) => {
                 self.faults = self.faults.saturating_add(1);
                 self.path.splice(0..0, resolved.path.iter().copied());
@@ -74,10 +76,6 @@ impl<'a, R: PhysReader> Translator<'a, R> {
         (statistics.leaves, statistics.faults) = (self.leaves, self.faults);
         statistics
     }
-}
-
-fn leaf(device: &Device, translation: &Translation) -> Option<u8> {
-    matches!(device.space, AddressSpace::SecondStage(_)).then_some(translation.page_size_log2)
 }
 
 /// Finds the device in the first unit that has entries for it. Which unit a device belongs to stands in no table, so

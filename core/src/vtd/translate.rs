@@ -117,15 +117,21 @@ impl Unit {
         copy: &mut Page,
         mut visit: impl FnMut(PathEntry),
     ) -> Result<Translation, Fault> {
-        if is_interrupt(iova) {
-            return Err(interrupt(self.rtaddr().root_table(), source_id, iova));
-        }
+        self.check_interrupt(source_id, iova)?;
         let device = self.device(reader, source_id, copy, &mut visit);
         let at_iova = |mut fault: Fault| {
             fault.place.iova = Some(iova);
             fault
         };
         device.map_err(at_iova)?.translate(reader, iova, access, copy, visit)
+    }
+
+    /// Whether a request of `source_id` without PASID to `iova` is one that the tables decide about.
+    ///
+    /// # Errors
+    /// A [`Fault`] without a reason, by [`Cause::InterruptRequest`], when it is an interrupt instead.
+    pub fn check_interrupt(&self, source_id: SourceId, iova: Iova) -> Result<(), Fault> {
+        if is_interrupt(iova) { Err(interrupt(self.rtaddr().root_table(), source_id, iova)) } else { Ok(()) }
     }
 
     /// # Errors
