@@ -215,7 +215,7 @@ fn a_request_for_which_hardware_has_no_reason_has_no_code() {
     let line = iopt_line("translate 00:08.0 0xfee00000 w --json").json().remove(0);
     assert!(line["fault"].is_null() && line["name"].is_null());
     assert!(line["why"].as_str().unwrap().contains("interrupt range"));
-    assert_eq!(line["path"].as_array().unwrap().len(), 2);
+    assert_eq!(line["path"].as_array().unwrap().len(), 0, "no table was looked at");
 }
 
 #[test]
