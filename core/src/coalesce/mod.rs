@@ -62,13 +62,8 @@ impl Coalescer {
         while index < run.len() {
             let (piece, next) = self.piece(run, index);
             index = next;
-            match &mut self.open {
-                Some(open) if continues(open, &piece, self.join) => extend(open, &piece),
-                Some(open) => {
-                    let closed = core::mem::replace(open, piece);
-                    return Some((closed, index));
-                }
-                None => self.open = Some(piece),
+            if let Some(closed) = self.add(piece) {
+                return Some((closed, index));
             }
         }
         None
@@ -77,10 +72,28 @@ impl Coalescer {
     /// Takes a whole run and hands every range that it closes to `emit`.
     #[inline(always)]
     pub fn push(&mut self, run: &Run<'_>, mut emit: impl FnMut(MappedRange)) {
+        if run.permissions == Permissions::NONE {
+            return;
+        }
         let mut index = 0;
-        while let Some((range, next)) = self.feed(run, index) {
-            emit(range);
+        while index < run.len() {
+            let (piece, next) = self.piece(run, index);
             index = next;
+            if let Some(closed) = self.add(piece) {
+                emit(closed);
+            }
+        }
+    }
+
+    /// Makes `piece` part of the open range, or closes that and opens another.
+    #[inline(always)]
+    fn add(&mut self, piece: MappedRange) -> Option<MappedRange> {
+        match &mut self.open {
+            Some(open) if continues(open, &piece, self.join) => {
+                extend(open, &piece);
+                None
+            }
+            open => open.replace(piece),
         }
     }
 
