@@ -182,6 +182,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         self.level = level;
     }
 
+    #[inline]
     pub(crate) fn advance(&mut self) -> Option<Found> {
         loop {
             let depth = place(self.level);
@@ -272,6 +273,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     }
 
     /// Reads the table at `addr` and makes it the one that the cursor stands in.
+    #[inline(always)]
     fn enter(&mut self, level: u8, addr: PhysAddr, permissions: Permissions, base: u64) -> Result<Table, Defect> {
         for ancestor in level.wrapping_add(1)..=self.top {
             if self.frame(ancestor).is_some_and(|frame| frame.table == addr) {
