@@ -21,12 +21,36 @@ pub fn check(built: &Built, unit: &Unit, memory: &SparseMemory<'_>, seen: &[Seen
             }
         }
     }
+    for seen in seen {
+        many(seen, memory);
+    }
     // Devices that are absent or invalid, and buses too.
     let present = seen.iter().map(|seen| seen.device.source_id.0);
     let near = present.flat_map(|source| [source ^ 1, source ^ 0x80, source ^ 0x100]).chain([0, 0xffff]);
     let faulty = built.twin(memory).devices().into_iter().filter(|device| device.code.is_some());
     for source in near.chain(faulty.map(|device| device.source)) {
         one(built, unit, memory, memory, SourceId(source), 0x1000, Access::Read).ok();
+    }
+}
+
+/// Many at once are what they are one by one; those that page tables decide about take a way of their own.
+fn many(seen: &Seen, memory: &SparseMemory<'_>) {
+    let (device, mut copy) = (&seen.device, Page::ZERO);
+    let all: Vec<Iova> = addresses(seen).into_iter().map(Iova).collect();
+    let decided = |iova: &Iova| {
+        let interrupt = (INTERRUPT_RANGE.0..=INTERRUPT_RANGE.1).contains(&iova.0);
+        !interrupt && device.space.input().contains(*iova)
+    };
+    let inside: Vec<Iova> = all.iter().copied().filter(decided).collect();
+    for iovas in [all, inside] {
+        let mut found = vec![None; iovas.len()];
+        device.translate_all(memory, &iovas, Access::Read, &mut copy, |at, translated| {
+            assert!(found[at].replace(translated).is_none(), "{} is told twice", iovas[at]);
+        });
+        for (iova, found) in iovas.iter().zip(found) {
+            let alone = device.translate(memory, *iova, Access::Read, &mut Page::ZERO.clone(), |_| ());
+            assert_eq!(found, Some(alone), "{iova}");
+        }
     }
 }
 
