@@ -3,20 +3,24 @@
 //! Section numbers are those of the Intel Virtualization Technology for Directed I/O specification, whose
 //! numbering drifts between revisions.
 
+mod cap;
 mod context;
+mod ecap;
 mod fault;
 mod reason;
-mod registers;
 mod root;
+mod rtaddr;
 mod space;
 mod translate;
 mod unit;
 
+pub use cap::Cap;
 pub use context::{ContextEntry, TranslationType};
+pub use ecap::Ecap;
 pub use fault::{Cause, Fault, Place, Structure, WidthLimit};
 pub use reason::FaultReason;
-pub use registers::{Cap, Ecap, Rtaddr, RtaddrError, TranslationMode};
 pub use root::RootEntry;
+pub use rtaddr::{Rtaddr, RtaddrError, TranslationMode};
 pub use space::{AddressSpace, SecondStageSpace};
 pub use translate::{INTERRUPT_RANGE, PathEntry};
 pub use unit::{Device, Unit};

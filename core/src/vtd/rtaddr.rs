@@ -1,5 +1,3 @@
-//! Registers of a remapping unit, as the bits that decide what its tables mean.
-
 use crate::address::PhysAddr;
 use core::fmt;
 use thiserror::Error;
@@ -88,99 +86,9 @@ pub enum RtaddrError {
     },
 }
 
-/// Capability Register, CAP_REG (offset 0x08).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Cap(pub u64);
-
-impl Cap {
-    /// ND (2:0): how many bits a domain-id has, 4 to 16.
-    #[must_use]
-    pub const fn domain_id_bits(self) -> u8 {
-        match self.0 & 7 {
-            0 => 4,
-            1 => 6,
-            2 => 8,
-            3 => 10,
-            4 => 12,
-            5 => 14,
-            // 7 is reserved; nothing wider than the field can be meant.
-            _ => 16,
-        }
-    }
-
-    /// SAGAW (12:8): the address widths that the unit can walk; bit `i` is AW encoding `i`.
-    #[must_use]
-    pub const fn sagaw(self) -> u8 {
-        ((self.0 >> 8) & 0x1f) as u8
-    }
-
-    /// MGAW (21:16) plus one: how many bits the address of a request can have.
-    #[must_use]
-    pub const fn max_guest_address_width(self) -> u8 {
-        (((self.0 >> 16) & 0x3f) as u8).wrapping_add(1)
-    }
-
-    /// SSLPS bit 34: second-stage leaves of 2 MiB.
-    #[must_use]
-    pub const fn second_stage_2m(self) -> bool {
-        self.0 & 1 << 34 != 0
-    }
-
-    /// SSLPS bit 35: second-stage leaves of 1 GiB.
-    #[must_use]
-    pub const fn second_stage_1g(self) -> bool {
-        self.0 & 1 << 35 != 0
-    }
-}
-
-/// Extended Capability Register, ECAP_REG (offset 0x10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ecap(pub u64);
-
-impl Ecap {
-    /// DT (2): device-TLBs are supported.
-    #[must_use]
-    pub const fn device_tlb(self) -> bool {
-        self.0 & 1 << 2 != 0
-    }
-
-    /// PT (6): pass-through is supported.
-    #[must_use]
-    pub const fn pass_through(self) -> bool {
-        self.0 & 1 << 6 != 0
-    }
-
-    /// SC (7): bit 11 of a second-stage leaf, SNP, may be set.
-    #[must_use]
-    pub const fn snoop_control(self) -> bool {
-        self.0 & 1 << 7 != 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The registers of the unit that QEMU emulates, as a kernel read them.
-    #[test]
-    fn real_registers_decode_to_what_the_kernel_made_of_them() {
-        let cap = Cap(0x00d2_008c_222f_0606);
-        assert_eq!(cap.domain_id_bits(), 16);
-        assert_eq!(cap.sagaw(), 0b00110);
-        assert_eq!(cap.max_guest_address_width(), 48);
-        assert!(cap.second_stage_2m() && cap.second_stage_1g());
-        let ecap = Ecap(0xf42);
-        assert!(ecap.pass_through() && !ecap.snoop_control() && !ecap.device_tlb());
-    }
-
-    #[test]
-    fn each_capability_is_its_own_bits() {
-        assert!(!Cap(!(1 << 34)).second_stage_2m() && !Cap(!(1 << 35)).second_stage_1g());
-        assert_eq!(Cap(0x3f << 16).max_guest_address_width(), 64);
-        assert_eq!(Cap(0x1f << 8).sagaw(), 0x1f);
-        assert_eq!([0, 1, 6, 7].map(|nd| Cap(nd).domain_id_bits()), [4, 6, 16, 16]);
-        assert!(Ecap(1 << 2).device_tlb() && Ecap(1 << 6).pass_through() && Ecap(1 << 7).snoop_control());
-    }
 
     #[test]
     fn the_root_table_address_keeps_its_mode_out_of_the_address() {
