@@ -92,8 +92,8 @@ fn measures() -> Vec<Measure> {
         table("ranges pulled", |unit, image, _| measure::ranges_pulled(unit, image)),
         limit("independent chains", Translation, |_, image, subject| chains(image, subject, false)),
         limit("serialised chains", Translation, |_, image, subject| chains(image, subject, true)),
-        translation("translate", |_, image, subject| measure::translate(image, subject)),
-        translation("translate all", |_, image, subject| measure::translate_all(image, subject)),
+        translation("translate many at once", |_, image, subject| measure::translate_all(image, subject)),
+        translation("translate one by one", |_, image, subject| measure::translate(image, subject)),
     ]
 }
 

@@ -59,11 +59,13 @@ pub fn translate<R: PhysReader + ?Sized, F: Format>(
     mut visit: impl FnMut(Visit),
 ) -> Result<Translation, Refusal> {
     let mut page = lend_or_copy(reader, root, copy).map_err(|error| Refusal::Unreadable(error, None))?;
-    let mut path = Path { table: root, number: format.levels().len(), permissions: Permissions::READ_WRITE };
+    let mut path = Path::new(format, root);
     for level in format.levels().iter().rev() {
         match path.step(format, level, page, iova, access, &mut visit)? {
-            Stepped::Table(next, here) => {
-                page = lend_or_copy(reader, next, copy).map_err(|error| Refusal::Unreadable(error, Some(here)))?;
+            Stepped::Table(next, raw) => {
+                page = lend_or_copy(reader, next, copy)
+                    .map_err(|error| Refusal::Unreadable(error, Some(path.visit(level, iova, raw))))?;
+                path.descend(next);
             }
             Stepped::Leaf(translation) => return Ok(translation),
         }
@@ -86,7 +88,7 @@ pub fn translate_all<R: PhysReader + ?Sized, F: Format>(
     copy: &mut Page,
     mut done: impl FnMut(usize, Result<Translation, Refusal>),
 ) {
-    let path = Path { table: root, number: format.levels().len(), permissions: Permissions::READ_WRITE };
+    let path = Path::new(format, root);
     let mut first = 0usize;
     for group in iovas.chunks(LANES) {
         // A lane without a page has ended.
@@ -96,7 +98,10 @@ pub fn translate_all<R: PhysReader + ?Sized, F: Format>(
                 let Some(table) = *page else { continue };
                 *page = None;
                 match path.step(format, level, table, *iova, access, |_| ()) {
-                    Ok(Stepped::Table(next, _)) => *page = reader.lend_page(next),
+                    Ok(Stepped::Table(next, _)) => {
+                        *page = reader.lend_page(next);
+                        path.descend(next);
+                    }
                     Ok(Stepped::Leaf(translation)) => {
                         path.number = ENDED;
                         done(first.wrapping_add(lane), Ok(translation));
@@ -120,7 +125,7 @@ pub fn translate_all<R: PhysReader + ?Sized, F: Format>(
 }
 
 /// The [`Path::number`] of a path that has come to its end.
-const ENDED: usize = usize::MAX;
+const ENDED: u8 = u8::MAX;
 
 /// How far a translation has come.
 #[derive(Clone, Copy)]
@@ -128,7 +133,7 @@ struct Path {
     /// The table whose entry comes next.
     table: PhysAddr,
     /// Its level.
-    number: usize,
+    number: u8,
     /// What the entries so far let through.
     permissions: Permissions,
 }
@@ -136,11 +141,29 @@ struct Path {
 /// What an entry leads to.
 enum Stepped {
     /// The next table, and the entry that points to it.
-    Table(PhysAddr, Visit),
+    Table(PhysAddr, u64),
     Leaf(Translation),
 }
 
 impl Path {
+    fn new<F: Format>(format: &F, root: PhysAddr) -> Self {
+        let number = u8::try_from(format.levels().len()).unwrap_or(0);
+        Self { table: root, number, permissions: Permissions::READ_WRITE }
+    }
+
+    #[inline(always)]
+    fn descend(&mut self, table: PhysAddr) {
+        self.table = table;
+        self.number = self.number.wrapping_sub(1);
+    }
+
+    /// The entry `raw` that `iova` selects in the table.
+    #[inline(always)]
+    fn visit(&self, level: &Level, iova: Iova, raw: u64) -> Visit {
+        let index = u16::try_from(level.index(iova.0) & 0x1ff).unwrap_or(0);
+        Visit { level: self.number, table: self.table, index, raw }
+    }
+
     /// Looks at the entry of `page`, which is the table that the path has come to.
     #[inline(always)]
     fn step<F: Format>(
@@ -152,33 +175,22 @@ impl Path {
         access: Access,
         mut visit: impl FnMut(Visit),
     ) -> Result<Stepped, Refusal> {
-        let index = level.index(iova.0);
-        let raw = page.word(index);
-        let here = Visit {
-            level: u8::try_from(self.number).unwrap_or(0),
-            table: self.table,
-            index: u16::try_from(index).unwrap_or(0),
-            raw,
-        };
-        visit(here);
+        let raw = page.word(level.index(iova.0));
+        visit(self.visit(level, iova, raw));
         self.permissions = self.permissions & format.permissions(raw);
         if !self.permissions.allow(access) {
-            return Err(Refusal::Denied(here));
+            return Err(Refusal::Denied(self.visit(level, iova, raw)));
         }
         match format.decode(level, raw) {
-            Entry::Table(next) => {
-                self.table = next;
-                self.number = self.number.wrapping_sub(1);
-                Ok(Stepped::Table(next, here))
-            }
+            Entry::Table(next) => Ok(Stepped::Table(next, raw)),
             Entry::Leaf(base) => Ok(Stepped::Leaf(Translation {
                 phys: PhysAddr(base.0 | iova.0 & level.size().wrapping_sub(1)),
                 page_size_log2: level.size_log2,
                 permissions: self.permissions,
-                leaf: Some(here),
+                leaf: Some(self.visit(level, iova, raw)),
             })),
-            Entry::Malformed(bits) => Err(Refusal::ReservedBits(here, bits)),
-            Entry::Absent => Err(Refusal::Denied(here)),
+            Entry::Malformed(bits) => Err(Refusal::ReservedBits(self.visit(level, iova, raw), bits)),
+            Entry::Absent => Err(Refusal::Denied(self.visit(level, iova, raw))),
         }
     }
 
