@@ -5,6 +5,7 @@
 
 mod context;
 mod fault;
+mod interrupt;
 mod reason;
 mod registers;
 mod root;
@@ -14,6 +15,10 @@ mod unit;
 
 pub use context::{ContextEntry, TranslationType};
 pub use fault::{Cause, Fault, Place, Structure, WidthLimit};
+pub use interrupt::{
+    DeliveryMode, DestinationMode, Entries, IndexedEntry, Interrupt, InterruptCause, InterruptEntry, InterruptFault,
+    InterruptPlace, Irta, Msi, Remapped, SourceValidation, TriggerMode,
+};
 pub use reason::FaultReason;
 pub use registers::{Cap, Ecap, Rtaddr, RtaddrError, TranslationMode};
 pub use root::RootEntry;
