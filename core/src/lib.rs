@@ -6,7 +6,9 @@
 //!   [`PageAllocator`](memory::PageAllocator) and [`IovaReserver`](memory::IovaReserver) for a kernel), and a
 //!   memory of a few pages for tests.
 //! * [`vtd`]: Intel VT-d, a small file per structure. A [`vtd::Unit`] is one remapping unit; it
-//!   [translates](vtd::Unit::translate) single requests as hardware does, with the hardware's fault reasons.
+//!   [translates](vtd::Unit::translate) single requests as hardware does, with the hardware's fault reasons. A
+//!   [`vtd::Irta`] is its interrupt remapping table, to [list](vtd::Irta::entries) or to
+//!   [ask](vtd::Irta::lookup_msi) for single interrupts.
 //! * [`walk`]: everything that a unit's tables hold, pulled step by step or pushed through a
 //!   [`Visitor`](walk::Visitor).
 //! * [`coalesce`]: leaves become ranges: [`vtd::Unit::ranges`].

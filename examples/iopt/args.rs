@@ -77,6 +77,8 @@ pub enum Command {
     Ranges(Ranges),
     /// Where a request ends up, or why it is refused
     Translate(Translate),
+    /// What each interrupt of the interrupt remapping table becomes
+    Interrupts(Interrupts),
 }
 
 #[derive(Debug, clap::Args)]
@@ -92,6 +94,17 @@ pub struct Ranges {
     /// Which neighbours make one range
     #[arg(long, value_enum, default_value_t = By::Both)]
     pub by: By,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Interrupts {
+    /// The memory image; the capture that is built in has no interrupt table
+    pub image: Option<PathBuf>,
+    /// Interrupt remapping table address of the unit: the value of IRTA_REG with its mode and size bits
+    ///
+    /// With --device, only entries that let interrupts of this device through are listed.
+    #[arg(long, value_name = "VALUE", value_parser = parse::address)]
+    pub irta: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

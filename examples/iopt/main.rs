@@ -6,6 +6,7 @@ mod devices;
 mod error;
 mod human;
 mod info;
+mod interrupts;
 mod json;
 mod output;
 mod parse;
@@ -37,6 +38,7 @@ fn run(args: &Args) -> Result<Outcome, Error> {
         Command::Devices(command) => devices::run(&args.common, command, &mut output),
         Command::Ranges(command) => ranges::run(&args.common, command, &mut output),
         Command::Translate(command) => translate::run(&args.common, command, &mut output),
+        Command::Interrupts(command) => interrupts::run(&args.common, command, &mut output),
     }?;
     output.finish()?;
     Ok(outcome)

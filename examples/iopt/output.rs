@@ -2,7 +2,7 @@
 
 use crate::error::tell_plain;
 use crate::{json, sample};
-use iopt::vtd::{Fault, Unit};
+use iopt::vtd::{Fault, InterruptFault, Unit};
 use serde::Serialize;
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
@@ -53,8 +53,16 @@ impl Output {
 
     /// An entry that can't be followed: a line of JSON in its place, or a line for people on stderr.
     pub fn fault(&mut self, fault: &Fault) -> io::Result<()> {
+        self.malformed(&json::Malformed::new(fault), fault)
+    }
+
+    pub fn interrupt_fault(&mut self, fault: &InterruptFault) -> io::Result<()> {
+        self.malformed(&json::MalformedInterrupt::new(fault), fault)
+    }
+
+    fn malformed(&mut self, line: &impl Serialize, fault: &impl fmt::Display) -> io::Result<()> {
         if self.json {
-            return self.json(&json::Malformed::new(fault));
+            return self.json(line);
         }
         if self.terminal {
             self.flush()?;

@@ -7,6 +7,7 @@ mod cap;
 mod context;
 mod ecap;
 mod fault;
+mod interrupt;
 mod reason;
 mod root;
 mod rtaddr;
@@ -18,6 +19,10 @@ pub use cap::Cap;
 pub use context::{ContextEntry, TranslationType};
 pub use ecap::Ecap;
 pub use fault::{Cause, Fault, Place, Structure, WidthLimit};
+pub use interrupt::{
+    DeliveryMode, DestinationMode, Entries, IndexedEntry, Interrupt, InterruptCause, InterruptEntry, InterruptFault,
+    InterruptPlace, Irta, Msi, Remapped, SourceValidation, TriggerMode,
+};
 pub use reason::FaultReason;
 pub use root::RootEntry;
 pub use rtaddr::{Rtaddr, RtaddrError, TranslationMode};

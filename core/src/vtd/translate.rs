@@ -294,7 +294,7 @@ impl Device {
 }
 
 #[allow(clippy::indexing_slicing, reason = "a u8 can't leave an array of 256")]
-fn entry_at<T: Copy>(table: &[T; 256], index: u8) -> T {
+pub(super) fn entry_at<T: Copy>(table: &[T; 256], index: u8) -> T {
     table[usize::from(index)]
 }
 

@@ -7,7 +7,7 @@ use iopt::coalesce::{Coalescer, DeviceRange, DeviceRanges, Join, MappedRange};
 use iopt::format::{SecondStage, SecondStageRules};
 use iopt::memory::{Page, PageAllocator, PhysReader, Slot, SparseMemory, ranges};
 use iopt::radix::{Cursor, Item, MAX_LEVELS, Run, Table};
-use iopt::vtd::{Cause, Device, Fault, FaultReason, Unit};
+use iopt::vtd::{Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
 use iopt::walk::{Flow, Scratch, Visitor};
 use iopt::{Access, Iova, IovaRange, Permissions, PhysAddr};
 
@@ -35,7 +35,7 @@ fn first_of<R: PhysReader>(unit: &Unit, memory: &R) -> u8 {
     let any: &dyn PhysReader = black_box(memory);
     let checks = [walks(unit, any), pushes(unit, memory), pushes(unit, any), translates(unit, any), seeks(any)];
     let failed = (3..).zip(checks).find_map(|(number, passed)| (!passed).then_some(number));
-    failed.or((!reports(unit, any)).then_some(8)).unwrap_or(0)
+    failed.or((!reports(unit, any)).then_some(8)).or((!interrupts(any)).then_some(10)).unwrap_or(0)
 }
 
 /// The disk's ranges, as first address, last address and memory.
@@ -166,6 +166,35 @@ fn reports(unit: &Unit, memory: &dyn PhysReader) -> bool {
     causes.next() == Some(Cause::ReservedBits(1 << 62))
         && matches!(causes.next(), Some(Cause::Unreadable(error)) if error.addr == PhysAddr(0xffff_f000))
         && causes.next().is_none()
+}
+
+/// The interrupt remapping table, listed and asked for single interrupts.
+fn interrupts(memory: &dyn PhysReader) -> bool {
+    let irta = Irta(black_box(0x6007));
+    let mut copy = Page::ZERO;
+    let (mut found, mut faults) = (0, 0);
+    for entry in irta.entries(memory, &mut copy) {
+        match entry {
+            Ok(entry) => found += entry.index,
+            #[cfg(feature = "messages")]
+            Err(fault) if !crate::log::prints_interrupt(&fault) => return false,
+            Err(fault) => faults += u32::from(fault.reason == Some(FaultReason::InterruptReserved)),
+        }
+    }
+    let mut one = |device, address, data| {
+        let asked =
+            irta.lookup_msi(memory, device, Msi { address: black_box(address), data: black_box(data) }, &mut copy);
+        match asked {
+            Ok(Remapped::Entry(found)) => Ok(Some(found.index)),
+            Ok(Remapped::Compatibility) => Ok(None),
+            Err(fault) => Err(fault.reason),
+        }
+    };
+    (found, faults) == (1, 1)
+        && one(DISK, 0xfee0_0018, 1) == Ok(Some(1))
+        && one(DISK, 0xfee0_0000, 1) == Ok(None)
+        && one(PASSES, 0xfee0_0030, 0) == Err(Some(FaultReason::InterruptSourceInvalid))
+        && one(DISK, 0xfeef_fffc, 0xffff) == Err(Some(FaultReason::InterruptIndexTooLarge))
 }
 
 /// A cursor in one tree of tables, without a unit around it.

@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 use iopt::memory::PhysReader;
-use iopt::vtd::Unit;
+use iopt::vtd::{InterruptFault, Unit};
 use iopt::walk::Scratch;
 
 /// A line of the log. What does not fit is cut off.
@@ -35,4 +35,11 @@ pub fn prints(unit: &Unit, memory: &dyn PhysReader) -> bool {
         lines += 1;
     }
     lines == 2 && first_is_right
+}
+
+/// Whether a fault of the interrupt remapping table prints as it should.
+pub fn prints_interrupt(fault: &InterruptFault) -> bool {
+    let expected = b"interrupt fault 0x24 at table ";
+    let mut line = Line { bytes: [0; 256], len: 0 };
+    write!(line, "{fault}").is_ok() && line.bytes.starts_with(expected)
 }

@@ -15,7 +15,7 @@ pub const PASSES: SourceId = SourceId::new(0, 16);
 pub const BROKEN: SourceId = SourceId::new(0, 24);
 
 /// Every word that is not 0: address and value.
-pub const WORDS: [(PhysAddr, u64); 16] = [
+pub const WORDS: [(PhysAddr, u64); 19] = [
     // Bus 0 has its context table at 0x2000.
     (PhysAddr(0x1000), 0x2001),
     // 00:01.0: three levels from 0x3000 on, domain 1.
@@ -40,4 +40,8 @@ pub const WORDS: [(PhysAddr, u64); 16] = [
     // Two neighbours that are apart in memory, and read only.
     (PhysAddr(0x5000), 0x7001),
     (PhysAddr(0x5008), 0x6001),
+    // Interrupt 1 is vector 0x30, for 00:01.0 alone; interrupt 2 has a reserved bit.
+    (PhysAddr(0x6010), 0x30_0009),
+    (PhysAddr(0x6018), 0x4_0008),
+    (PhysAddr(0x6020), 0x1001),
 ];
