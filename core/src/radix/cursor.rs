@@ -137,8 +137,11 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     /// Leaves the table that the cursor stands in, without looking at the rest of it: after an
     /// [`Item::Table`], all that lies below that table.
     pub fn skip_table(&mut self) {
-        self.upper_to_come &= self.level < self.top;
-        self.pop();
+        // After the end there is no table to leave.
+        if self.level != 0 {
+            self.upper_to_come &= self.level < self.top;
+            self.pop();
+        }
     }
 
     /// The first address that the next items can concern, to [`seek`](Self::seek) to with a later cursor;

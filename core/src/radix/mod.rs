@@ -77,8 +77,9 @@ impl Level {
 
     /// An entry that equals a valid leaf in these bits is a valid leaf too, with the same permissions and
     /// attributes: the two differ in address and ignored bits only.
+    #[must_use]
     #[inline]
-    fn run_mask(&self) -> u64 {
+    pub fn run_mask(&self) -> u64 {
         self.present | self.leaf | self.leaf_reserved | self.permissions | self.attributes
     }
 }
