@@ -58,11 +58,34 @@ pub struct Fields {
 
 impl Fields {
     pub fn encode(&self, twin: &dyn Twin) -> u64 {
-        let mask = |kind| twin.mask(self.level, self.leaf, kind);
-        self.address & mask(Bit::Address)
+        self.encode_in(&Masks::of(twin, self.level, self.leaf))
+    }
+
+    pub fn encode_in(&self, masks: &Masks) -> u64 {
+        self.address & masks.address
             | self.access
-            | if self.leaf { mask(Bit::Leaf) } else { 0 }
-            | self.attributes & mask(Bit::Attribute)
-            | self.ignored & mask(Bit::Ignored)
+            | if self.leaf { masks.leaf } else { 0 }
+            | self.attributes & masks.attribute
+            | self.ignored & masks.ignored
+    }
+}
+
+/// What the twin says of each bit, gathered once for many entries.
+pub struct Masks {
+    address: u64,
+    leaf: u64,
+    attribute: u64,
+    ignored: u64,
+}
+
+impl Masks {
+    pub fn of(twin: &dyn Twin, level: u8, leaf: bool) -> Self {
+        let mask = |kind| twin.mask(level, leaf, kind);
+        Self {
+            address: mask(Bit::Address),
+            leaf: mask(Bit::Leaf),
+            attribute: mask(Bit::Attribute),
+            ignored: mask(Bit::Ignored),
+        }
     }
 }

@@ -1,4 +1,4 @@
-use crate::random::{Fields, Random};
+use crate::random::{Fields, Masks, Random};
 use crate::twin::{Bit, Twin};
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind, Word};
 use iopt::{PhysAddr, PhysRange};
@@ -123,6 +123,7 @@ impl<'t> Tree<'t> {
         let consecutive = !random.one_in(4);
         let noisy = random.one_in(2);
         let mixed = random.one_in(3);
+        let masks = Masks::of(twin, level, true);
         let mut leaf = random.fields(twin, level, true);
         leaf.access = twin.mask(level, true, Bit::Access);
         let mut follows = leaf.address;
@@ -142,7 +143,7 @@ impl<'t> Tree<'t> {
                 }
                 leaf.address = if consecutive && !random.one_in(40) { follows } else { random.word() };
                 follows = leaf.address;
-                self.set(table, index, leaf.encode(twin));
+                self.set(table, index, leaf.encode_in(&masks));
             } else if level > 1 && self.room > 0 {
                 self.room -= 1;
                 let next = self.table();
