@@ -27,7 +27,7 @@ pub struct MappedRange {
     pub phys: Option<PhysAddr>,
     /// What is let through; never nothing.
     pub permissions: Permissions,
-    /// The memory attribute bits that all the leaves have in common.
+    /// The memory attribute bits that all the leaves have in common, as they stand in an entry at level 1.
     pub attributes: u64,
     /// log2 of the size of the smallest leaf in it.
     pub page_size_log2: u8,

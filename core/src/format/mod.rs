@@ -1,5 +1,7 @@
 //! Page-table formats, one small file each: data about each level, in the shape that [`crate::radix`] walks.
 
+mod first_stage;
 mod second_stage;
 
+pub use first_stage::{FirstStage, FirstStageRules};
 pub use second_stage::{SecondStage, SecondStageRules};

@@ -61,7 +61,7 @@ impl SecondStage {
     /// How many bits of an address the tables translate: AGAW, 64 with six levels.
     #[must_use]
     pub fn input_bits(&self) -> u8 {
-        self.levels().last().map_or(0, |top| top.size_log2.saturating_add(top.index_bits))
+        Format::input_bits(self)
     }
 }
 
@@ -95,7 +95,7 @@ fn shape(number: u8, rules: &SecondStageRules) -> Level {
         table_reserved: SNOOP | RESERVED_62 | no_large_leaf | beyond_host,
         leaf_reserved: no_snoop | RESERVED_62 | inside_leaf | beyond_host,
         permissions: READ | WRITE,
-        attributes: SNOOP,
+        attributes: SNOOP & !no_snoop,
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Cursor<'m, R: ?Sized, F> {
     level: u8,
     /// The level of the tree's top table; 0 before the first successful start.
     top: u8,
+    /// Whether the upper half of the top table is still to come, where the format visits it by halves.
+    upper_to_come: bool,
     /// Nothing that ends before this address is yielded.
     from: u64,
     /// Nothing that starts behind this address is yielded.
@@ -70,6 +72,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             frames: [NOWHERE; MAX_LEVELS],
             level: 0,
             top: 0,
+            upper_to_come: false,
             from: 0,
             last: 0,
             statistics: Statistics::default(),
@@ -115,6 +118,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         let height = level_number(self.format.levels().len());
         let table = self.enter(height, root, Permissions::READ_WRITE, 0)?;
         self.top = height;
+        self.stand_at_top();
         Ok(table)
     }
 
@@ -133,7 +137,11 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     /// Leaves the table that the cursor stands in, without looking at the rest of it: after an
     /// [`Item::Table`], all that lies below that table.
     pub fn skip_table(&mut self) {
-        self.pop();
+        // After the end there is no table to leave.
+        if self.level != 0 {
+            self.upper_to_come &= self.level < self.top;
+            self.pop();
+        }
     }
 
     /// The first address that the next items can concern, to [`seek`](Self::seek) to with a later cursor;
@@ -147,7 +155,8 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             }
             level = level.wrapping_add(1);
         }
-        None
+        let upper = self.half(true).filter(|half| self.upper_to_come && self.level != 0 && half.next <= half.last)?;
+        Some(Iova(upper.base.wrapping_add(offset(self.shape(self.top)?, upper.next)).max(self.from)))
     }
 
     /// Goes to `iova`, forwards or backwards: what comes next is the first item that concerns it or an address
@@ -180,6 +189,39 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             (frame.next, frame.last) = window(shape, frame.base, from, last);
         }
         self.level = level;
+        if level >= self.top {
+            self.stand_at_top();
+        }
+    }
+
+    /// Goes to the first entry of the top table that concerns the window.
+    fn stand_at_top(&mut self) {
+        if self.format.sign_extended() {
+            self.stand_in_half(false);
+        }
+    }
+
+    fn stand_in_half(&mut self, upper: bool) {
+        if let (Some(half), Some(frame)) = (self.half(upper), self.frames.get_mut(place(self.top))) {
+            (frame.base, frame.next, frame.last) = (half.base, half.next, half.last);
+            (self.level, self.upper_to_come) = (self.top, !upper);
+        }
+    }
+
+    /// One half of the top table, as a table of its own.
+    ///
+    /// The two halves are apart in a sign-extended input, so that no run may go from one into the other. Taken
+    /// one after the other, each has a base to which the place of an entry just adds up.
+    fn half(&self, upper: bool) -> Option<Half> {
+        let shape = self.shape(self.top)?;
+        let middle = shape.entries().wrapping_shr(1);
+        let base = if upper { u64::MAX.checked_shl(self.format.input_bits().into()).unwrap_or(0) } else { 0 };
+        let (next, last) = window(shape, base, self.from, self.last);
+        Some(if upper {
+            Half { base, next: next.max(middle), last }
+        } else {
+            Half { base, next, last: last.min(middle.wrapping_sub(1)) }
+        })
     }
 
     #[inline]
@@ -201,7 +243,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             match self.format.decode(shape, raw) {
                 Entry::Absent => frame.next = index.wrapping_add(1),
                 Entry::Leaf(_) => {
-                    let run = leaf_run(shape, self.level, frame, page, index, permissions)?;
+                    let run = leaf_run(&self.format, shape, self.level, frame, page, index, permissions)?;
                     let extent = Extent { level: self.level, index, len: run.len(), linear: run.linear, permissions };
                     frame.next = index.wrapping_add(extent.len);
                     self.statistics.leaves = self.statistics.leaves.wrapping_add(extent.len as u64);
@@ -249,7 +291,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             let raw = page.word(index);
             let Entry::Leaf(_) = self.format.decode(shape, raw) else { break };
             let permissions = frame.permissions & self.format.permissions(raw);
-            let Some(run) = leaf_run(shape, self.level, frame, page, index, permissions) else { break };
+            let Some(run) = leaf_run(&self.format, shape, self.level, frame, page, index, permissions) else { break };
             leaves = leaves.wrapping_add(run.len() as u64);
             frame.next = index.wrapping_add(run.len());
             go_on = visit(&run);
@@ -268,7 +310,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         let frame = self.frame(extent.level)?;
         let page = frame.lent.or(self.copies.get(place(extent.level)))?;
         let entries = page.words().get(extent.index..)?.get(..extent.len)?;
-        let run = run_at(shape, extent.level, frame, extent.index, extent.permissions, entries)?;
+        let run = run_at(&self.format, shape, extent.level, frame, extent.index, extent.permissions, entries)?;
         Some(Run { linear: extent.linear, ..run })
     }
 
@@ -314,7 +356,13 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     }
 
     fn pop(&mut self) {
-        self.level = if self.level >= self.top { 0 } else { self.level.wrapping_add(1) };
+        if self.level < self.top {
+            self.level = self.level.wrapping_add(1);
+        } else if self.format.sign_extended() && self.upper_to_come {
+            self.stand_in_half(true);
+        } else {
+            self.level = 0;
+        }
     }
 
     fn shape(&self, level: u8) -> Option<&Level> {
@@ -326,6 +374,13 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     }
 }
 
+/// What of the top table is to be looked at, as in a [`Frame`].
+struct Half {
+    base: u64,
+    next: usize,
+    last: usize,
+}
+
 /// What is hinted at when a table is entered, by how many entries further its pointer is: the whole of one table,
 /// and one line of a later one, so that where that lies is known to the processor by the time that all of it is
 /// hinted at. Hints to a page whose address still has to be looked up tend to be dropped.
@@ -333,7 +388,8 @@ const HINTS: [(usize, usize); 2] = [(2, Page::SIZE), (4, 1)];
 
 /// The longest run of leaves from the one at `index` on.
 #[inline(always)]
-fn leaf_run<'p>(
+fn leaf_run<'p, F: Format>(
+    format: &F,
     shape: &Level,
     level: u8,
     frame: &Frame<'_>,
@@ -349,13 +405,14 @@ fn leaf_run<'p>(
         Some(rest @ [next, ..]) if (next.get() ^ raw) & mask == 0 => scan::equal(rest, mask),
         _ => 0,
     };
-    let run = run_at(shape, level, frame, index, permissions, words.get(..linear.wrapping_add(more))?)?;
+    let run = run_at(format, shape, level, frame, index, permissions, words.get(..linear.wrapping_add(more))?)?;
     Some(Run { linear, ..run })
 }
 
 /// The run whose leaves are `entries`, from the one at `index` on.
 #[inline(always)]
-fn run_at<'p>(
+fn run_at<'p, F: Format>(
+    format: &F,
     shape: &Level,
     level: u8,
     frame: &Frame<'_>,
@@ -370,7 +427,7 @@ fn run_at<'p>(
         level,
         page_size_log2: shape.size_log2,
         permissions,
-        attributes: entries.first()?.get() & shape.attributes,
+        attributes: format.attributes(shape, entries.first()?.get()),
         entries,
         linear: 0,
         address_mask: shape.leaf_address,

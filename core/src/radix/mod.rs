@@ -21,7 +21,7 @@ pub use statistics::Statistics;
 pub use translate::{Refusal, Translation, Visit, translate, translate_all};
 
 use crate::access::Permissions;
-use crate::address::PhysAddr;
+use crate::address::{Iova, PhysAddr};
 use crate::memory::ReadError;
 use core::fmt;
 
@@ -77,8 +77,9 @@ impl Level {
 
     /// An entry that equals a valid leaf in these bits is a valid leaf too, with the same permissions and
     /// attributes: the two differ in address and ignored bits only.
+    #[must_use]
     #[inline]
-    fn run_mask(&self) -> u64 {
+    pub fn run_mask(&self) -> u64 {
         self.present | self.leaf | self.leaf_reserved | self.permissions | self.attributes
     }
 }
@@ -90,6 +91,37 @@ pub trait Format {
 
     /// What a present entry lets through, by itself.
     fn permissions(&self, raw: u64) -> Permissions;
+
+    /// The memory attributes of a leaf at this level, as a leaf at level 1 would have them, so that leaves of
+    /// different sizes compare. They depend on the [`Level::attributes`] bits only.
+    #[inline]
+    fn attributes(&self, level: &Level, raw: u64) -> u64 {
+        raw & level.attributes
+    }
+
+    /// Whether the input is signed: the upper half of the top table maps the end of the 64-bit space, not what
+    /// follows the lower half.
+    #[inline]
+    fn sign_extended(&self) -> bool {
+        false
+    }
+
+    /// How many bits of an address the tables translate.
+    fn input_bits(&self) -> u8 {
+        self.levels().last().map_or(0, |top| top.size_log2.saturating_add(top.index_bits))
+    }
+
+    /// Whether the tables can map this address: its bits above the input are 0, or copies of the input's highest
+    /// bit where that is [signed](Self::sign_extended).
+    fn accepts(&self, iova: Iova) -> bool {
+        let above = |bits: u8| u64::MAX.checked_shl(bits.into()).unwrap_or(0);
+        if self.sign_extended() {
+            let sign = above(self.input_bits().saturating_sub(1));
+            iova.0 & sign == 0 || iova.0 & sign == sign
+        } else {
+            iova.0 & above(self.input_bits()) == 0
+        }
+    }
 
     /// What an entry at this level is.
     #[inline]

@@ -19,7 +19,7 @@ pub struct Run<'p> {
     pub page_size_log2: u8,
     /// What the whole path lets through; it can be nothing.
     pub permissions: Permissions,
-    /// The attribute bits that all the leaves have in common, as they stand in the entries.
+    /// The attribute bits that all the leaves have in common, as they stand in an entry at level 1.
     pub attributes: u64,
     /// The entries.
     pub entries: &'p [Word],

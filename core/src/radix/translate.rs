@@ -44,7 +44,7 @@ pub enum Refusal {
 /// fetched, then its permission is checked, then its reserved bits. Calls `visit` for every entry fetched.
 ///
 /// Bits of `iova` above the format's top level do not matter here; whether they are allowed is for the
-/// caller to know. `copy` is used where the reader can't lend.
+/// caller to know, which [`Format::accepts`] may help with. `copy` is used where the reader can't lend.
 ///
 /// # Errors
 /// [`Refusal`] by the first check that fails.

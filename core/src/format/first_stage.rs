@@ -1,0 +1,241 @@
+use crate::access::Permissions;
+use crate::radix::{Format, Level, MAX_LEVELS};
+
+/// First-stage page tables of Intel VT-d: those of an x86-64 processor, 4 or 5 levels.
+///
+/// Source: Intel VT-d specification, "First-Stage Translation" (3.6) and "First-Stage Paging Entries" (9.7, 9.8).
+///
+/// | bits | entry that points to a table | leaf of 2 MiB, 1 GiB | leaf of 4 KiB |
+/// |---|---|---|---|
+/// | 0 P | neither reads nor writes without it | the same | the same |
+/// | 1 R/W | writes, ANDed down the path | the same | the same |
+/// | 2 U/S | reads and writes, ANDed down the path | the same | the same |
+/// | 3 PWT, 4 PCD | ignored: they concern the next table | attribute | attribute |
+/// | 5 A | ignored | ignored | ignored |
+/// | 6 D | ignored | ignored | ignored |
+/// | 7 | PS = 0 at levels 2 and 3, reserved above | PS = 1 | PAT, attribute |
+/// | 8 G | ignored | ignored | ignored |
+/// | 11:9 | ignored (10: EA) | ignored (10: EA) | ignored (10: EA) |
+/// | 12 | table | PAT, attribute | memory |
+/// | 51:13 | table; bits 51:HAW reserved | memory; below the leaf's size and in 51:HAW reserved | memory; 51:HAW reserved |
+/// | 62:52 | ignored | ignored | ignored |
+/// | 63 XD | ignored, reserved with NXE = 0 | the same | the same |
+///
+/// * The input is signed: its 48 or 57 bits are sign-extended to 64, and other addresses are not canonical.
+/// * Permissions are those of a user request, which a request is that asks for no privilege: U/S = 0 denies it.
+///   To execute is no [`Access`](crate::access::Access), so XD takes nothing away.
+/// * Memory attributes are PWT, PCD and PAT, the last one always at bit 7, so that a large leaf joins a small one.
+///
+/// The default has no levels: there is nothing to walk.
+///
+/// ```
+/// use iopt::format::{FirstStage, FirstStageRules};
+/// use iopt::memory::{Page, Slot, SparseMemory};
+/// use iopt::radix::{Format, translate};
+/// use iopt::{Access, Iova, PhysAddr};
+///
+/// let mut slots = [Slot::EMPTY; 3];
+/// let mut memory = SparseMemory::new(&mut slots);
+/// memory.write_u64(PhysAddr(0x1ff8), 0x2007)?; // the last entry of the top table: the end of the space
+/// memory.write_u64(PhysAddr(0x2ff8), 0x3007)?;
+/// memory.write_u64(PhysAddr(0x3ff8), 0x4000_0085)?; // 2 MiB, read-only
+///
+/// let format = FirstStage::new(4, &FirstStageRules::default()).expect("4 levels");
+/// let iova = Iova(0xffff_ffff_ffff_fff8);
+/// assert!(format.accepts(iova));
+/// let found = translate(&memory, &format, PhysAddr(0x1000), iova, Access::Read, &mut Page::ZERO, |_| ());
+/// assert_eq!(found.expect("it is mapped").phys, PhysAddr(0x401f_fff8));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirstStage {
+    levels: [Level; MAX_LEVELS],
+    count: usize,
+}
+
+/// What a unit's capabilities and a PASID entry say about first-stage entries. What isn't known is allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirstStageRules {
+    /// Host address width in bits: physical addresses from 2^width on are reserved.
+    pub host_address_width: Option<u8>,
+    /// Whether leaves of 1 GiB are supported (CAP.FS1GP).
+    pub pages_1g: Option<bool>,
+    /// Whether bit 63 (XD) may be set (NXE of the PASID entry).
+    pub execute_disable: Option<bool>,
+}
+
+const PRESENT: u64 = 1 << 0;
+const WRITE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+const WRITE_THROUGH: u64 = 1 << 3;
+const CACHE_DISABLE: u64 = 1 << 4;
+const PAGE_SIZE_BIT: u64 = 1 << 7;
+const PAT: u64 = 1 << 7;
+const PAT_OF_LARGE: u64 = 1 << 12;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+const EXECUTE_DISABLE: u64 = 1 << 63;
+
+impl FirstStage {
+    /// The format with `levels` levels; `None` unless there are 4 or 5.
+    #[must_use]
+    pub fn new(levels: u8, rules: &FirstStageRules) -> Option<Self> {
+        if !(4..=5).contains(&levels) {
+            return None;
+        }
+        let mut format = Self { levels: [Level::default(); MAX_LEVELS], count: usize::from(levels) };
+        for (number, level) in (1..=levels).zip(&mut format.levels) {
+            *level = shape(number, rules);
+        }
+        Some(format)
+    }
+
+    /// How many bits of an address the tables translate, of which the highest is the sign.
+    #[must_use]
+    pub fn input_bits(&self) -> u8 {
+        Format::input_bits(self)
+    }
+}
+
+fn shape(number: u8, rules: &FirstStageRules) -> Level {
+    let size_log2 = number.saturating_mul(9).saturating_add(3);
+    let beyond_host = match rules.host_address_width {
+        Some(width) => ADDRESS & u64::MAX.checked_shl(u32::from(width)).unwrap_or(0),
+        None => 0,
+    };
+    let inside_leaf = ADDRESS & !u64::MAX.checked_shl(u32::from(size_log2)).unwrap_or(0);
+    let large_leaf = match number {
+        2 => true,
+        3 => rules.pages_1g != Some(false),
+        _ => false,
+    };
+    let leaf = match number {
+        1 => PRESENT,
+        _ if large_leaf => PAGE_SIZE_BIT,
+        _ => 0,
+    };
+    let pat = if number == 1 { PAT } else { PAT_OF_LARGE };
+    let no_large_leaf = if number > 1 && !large_leaf { PAGE_SIZE_BIT } else { 0 };
+    let no_execute_disable = if rules.execute_disable == Some(false) { EXECUTE_DISABLE } else { 0 };
+    Level {
+        size_log2,
+        index_bits: 9,
+        present: PRESENT,
+        leaf,
+        table_address: ADDRESS & !beyond_host,
+        leaf_address: ADDRESS & !beyond_host & !inside_leaf,
+        table_reserved: no_large_leaf | beyond_host | no_execute_disable,
+        leaf_reserved: inside_leaf & !pat | beyond_host | no_execute_disable,
+        permissions: PRESENT | WRITE | USER,
+        attributes: WRITE_THROUGH | CACHE_DISABLE | pat,
+    }
+}
+
+impl Format for FirstStage {
+    #[inline]
+    fn levels(&self) -> &[Level] {
+        self.levels.get(..self.count).unwrap_or_default()
+    }
+
+    #[inline]
+    fn permissions(&self, raw: u64) -> Permissions {
+        let read = raw & (PRESENT | USER) == PRESENT | USER;
+        Permissions::new(read, read && raw & WRITE != 0)
+    }
+
+    #[inline]
+    fn attributes(&self, level: &Level, raw: u64) -> u64 {
+        let pat = if raw & level.attributes & (PAT | PAT_OF_LARGE) == 0 { 0 } else { PAT };
+        raw & level.attributes & (WRITE_THROUGH | CACHE_DISABLE) | pat
+    }
+
+    #[inline]
+    fn sign_extended(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::{Iova, PhysAddr};
+    use crate::radix::Entry;
+
+    fn decode(rules: FirstStageRules, level: usize, raw: u64) -> Entry {
+        let format = FirstStage::new(5, &rules).unwrap();
+        format.decode(&format.levels()[level - 1], raw)
+    }
+
+    #[test]
+    fn there_are_four_or_five_levels_and_an_input_of_48_or_57_signed_bits() {
+        for levels in 0..=8 {
+            let bits = FirstStage::new(levels, &FirstStageRules::default()).map(|format| format.input_bits());
+            assert_eq!(bits, [(4, 48), (5, 57)].iter().find(|known| known.0 == levels).map(|known| known.1));
+        }
+        let format = FirstStage::new(4, &FirstStageRules::default()).unwrap();
+        for canonical in [0, 0x7fff_ffff_ffff, 0xffff_8000_0000_0000, u64::MAX] {
+            assert!(format.accepts(Iova(canonical)), "{canonical:#x}");
+        }
+        for other in [0x8000_0000_0000, 0xffff_7fff_ffff_ffff, 1 << 63, 1 << 48] {
+            assert!(!format.accepts(Iova(other)), "{other:#x}");
+        }
+    }
+
+    /// The masks that the specification's tables give, for a host address width of 39 bits and NXE = 0.
+    #[test]
+    fn reserved_masks_are_those_of_the_specification() {
+        let high = 0x800f_ff80_0000_0000;
+        let rules =
+            FirstStageRules { host_address_width: Some(39), execute_disable: Some(false), ..Default::default() };
+        let format = FirstStage::new(5, &rules).unwrap();
+        let levels = format.levels();
+        assert_eq!(levels[0].leaf_reserved, high);
+        assert_eq!(levels[1].leaf_reserved, 0x001f_e000 | high);
+        assert_eq!(levels[2].leaf_reserved, 0x3fff_e000 | high);
+        assert_eq!(levels[1].table_reserved, high);
+        assert_eq!(levels[2].table_reserved, high);
+        assert_eq!(levels[3].table_reserved, 0x80 | high);
+        assert_eq!(levels[4].table_reserved, 0x80 | high);
+    }
+
+    #[test]
+    fn an_entry_without_p_is_absent_whatever_else_it_holds() {
+        for level in 1..=5 {
+            assert_eq!(decode(FirstStageRules::default(), level, !1), Entry::Absent);
+        }
+    }
+
+    #[test]
+    fn what_the_capabilities_decide_is_allowed_until_they_are_known() {
+        let unknown = FirstStageRules::default();
+        assert_eq!(decode(unknown, 3, 0x4000_0087), Entry::Leaf(PhysAddr(0x4000_0000)));
+        assert_eq!(decode(unknown, 1, 1 << 63 | 0x5007), Entry::Leaf(PhysAddr(0x5000)));
+        let no_1g = FirstStageRules { pages_1g: Some(false), ..unknown };
+        assert_eq!(decode(no_1g, 3, 0x4000_0087), Entry::Malformed(0x80));
+        assert_eq!(decode(no_1g, 2, 0x4000_0087), Entry::Leaf(PhysAddr(0x4000_0000)));
+        let no_xd = FirstStageRules { execute_disable: Some(false), ..unknown };
+        assert_eq!(decode(no_xd, 1, 1 << 63 | 0x5007), Entry::Malformed(1 << 63));
+        assert_eq!(decode(no_xd, 4, 1 << 63 | 0x5007), Entry::Malformed(1 << 63));
+    }
+
+    #[test]
+    fn pat_lies_elsewhere_in_large_leaves_and_means_the_same() {
+        let format = FirstStage::new(4, &FirstStageRules::default()).unwrap();
+        let [small, medium, large, _] = format.levels() else { panic!() };
+        assert_eq!(format.attributes(small, 0x1_1087), 0x80);
+        assert_eq!(format.attributes(small, 0x1_1007), 0);
+        for level in [medium, large] {
+            assert_eq!(format.attributes(level, 0x4000_109f), 0x98);
+            assert_eq!(format.attributes(level, 0x4000_0087), 0);
+            assert_eq!(format.decode(level, 0x4000_1087), Entry::Leaf(PhysAddr(0x4000_0000)));
+        }
+    }
+
+    #[test]
+    fn permissions_are_those_of_a_user_request() {
+        let format = FirstStage::new(4, &FirstStageRules::default()).unwrap();
+        assert_eq!(format.permissions(0b011), Permissions::NONE);
+        assert_eq!(format.permissions(0b110), Permissions::NONE);
+        assert_eq!(format.permissions(0b101), Permissions::READ);
+        assert_eq!(format.permissions(0b111), Permissions::READ_WRITE);
+    }
+}
