@@ -4,6 +4,7 @@
 //! numbering drifts between revisions.
 
 mod context;
+pub mod dmar;
 mod fault;
 mod reason;
 mod registers;
