@@ -77,12 +77,20 @@ pub enum Command {
     Ranges(Ranges),
     /// Where a request ends up, or why it is refused
     Translate(Translate),
+    /// The remapping units of a machine and the devices behind them, as its ACPI DMAR table has them
+    Dmar(DmarFile),
 }
 
 #[derive(Debug, clap::Args)]
 pub struct ImageOnly {
     /// The memory image; without it, the capture that is built in
     pub image: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DmarFile {
+    /// The table as firmware left it, like /sys/firmware/acpi/tables/DMAR; options that describe units don't apply
+    pub file: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

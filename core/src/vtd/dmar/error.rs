@@ -46,7 +46,7 @@ pub enum Problem {
         found: usize,
     },
     /// A length that does not even cover itself. Nothing behind it can be found.
-    #[error("expected a {part} of at least {}, found length {length}", Bytes(*expected))]
+    #[error("{part}: expected a length of at least {}, found {length}", Bytes(*expected))]
     Endless {
         /// What has the length.
         part: Part,
@@ -56,7 +56,7 @@ pub enum Problem {
         length: usize,
     },
     /// A length beyond the end of the table (of a scope: of its structure). It is the last.
-    #[error("expected a {part} within the {} that are left, found length {length}", Bytes(*left))]
+    #[error("{part}: expected a length within the {} that are left, found {length}", Bytes(*left))]
     PastEnd {
         /// What has the length.
         part: Part,
@@ -66,7 +66,7 @@ pub enum Problem {
         left: usize,
     },
     /// A length that does not cover all fields. What follows is read.
-    #[error("expected a {part} of at least {}, found length {length}", Bytes(*expected))]
+    #[error("{part}: expected a length of at least {}, found {length}", Bytes(*expected))]
     Short {
         /// What has the length.
         part: Part,
@@ -76,7 +76,7 @@ pub enum Problem {
         length: usize,
     },
     /// The path of a device scope ends in half a pair. What follows is read.
-    #[error("expected a {part} of 6 bytes and pairs of device and function, found length {length}")]
+    #[error("{part}: expected a length of 6 bytes and 2 for each pair of its path, found {length}")]
     HalfPair {
         /// The scope.
         part: Part,

@@ -190,7 +190,7 @@ fn invalid_structures_are_told_and_passed() {
             let (errors, whole) = told(&[&good, &structure(kind, &[&[0; 24][..length - 4]]), &good]);
             assert_eq!(whole, 2);
             let expected = format!(
-                "DMAR table, offset 64: expected a {name} structure of at least {size} bytes, found length {length}"
+                "DMAR table, offset 64: {name} structure: expected a length of at least {size} bytes, found {length}"
             );
             assert_eq!(errors.iter().map(|error| format!("{error}")).collect::<Vec<_>>(), [expected]);
         }
@@ -203,9 +203,9 @@ fn invalid_structures_are_told_and_passed() {
 fn invalid_lengths_end_the_structures() {
     let good = drhd(1, 0, 0x1000, &[]);
     for (last, message) in [
-        (&[0, 0, 0, 0, 0, 0][..], "expected a DRHD structure of at least 4 bytes, found length 0"),
-        (&[9, 0, 3, 0, 0, 0], "expected a remapping structure of type 9 of at least 4 bytes, found length 3"),
-        (&[1, 0, 7, 0, 0, 0], "expected a RMRR structure within the 6 bytes that are left, found length 7"),
+        (&[0, 0, 0, 0, 0, 0][..], "DRHD structure: expected a length of at least 4 bytes, found 0"),
+        (&[9, 0, 3, 0, 0, 0], "remapping structure of type 9: expected a length of at least 4 bytes, found 3"),
+        (&[1, 0, 7, 0, 0, 0], "RMRR structure: expected a length within the 6 bytes that are left, found 7"),
         (&[1, 0, 24], "expected the 4-byte header of a remapping structure, found 3 bytes"),
         (&[1], "expected the 4-byte header of a remapping structure, found 1 byte"),
     ] {
@@ -236,19 +236,19 @@ fn every_scope_type_is_read() {
 fn invalid_scopes_are_told_in_their_place() {
     let good = scope(1, 0, 0, &[1, 0]);
     for (wrong, behind, message) in [
-        (&[1, 2][..], 1, "expected a device scope (PCI endpoint) of at least 6 bytes, found length 2"),
-        (&[3, 5, 0, 0, 0], 1, "expected a device scope (IOAPIC) of at least 6 bytes, found length 5"),
+        (&[1, 2][..], 1, "device scope (PCI endpoint): expected a length of at least 6 bytes, found 2"),
+        (&[3, 5, 0, 0, 0], 1, "device scope (IOAPIC): expected a length of at least 6 bytes, found 5"),
         (
             &[9, 7, 0, 0, 0, 0, 1],
             1,
-            "expected a device scope (unknown type 9) of 6 bytes and pairs of device and function, found length 7",
+            "device scope (unknown type 9): expected a length of 6 bytes and 2 for each pair of its path, found 7",
         ),
-        (&[2, 1, 0, 0], 0, "expected a device scope (PCI sub-hierarchy) of at least 2 bytes, found length 1"),
-        (&[4, 0], 0, "expected a device scope (MSI-capable HPET) of at least 2 bytes, found length 0"),
+        (&[2, 1, 0, 0], 0, "device scope (PCI sub-hierarchy): expected a length of at least 2 bytes, found 1"),
+        (&[4, 0], 0, "device scope (MSI-capable HPET): expected a length of at least 2 bytes, found 0"),
         (
             &[5, 255],
             0,
-            "expected a device scope (ACPI namespace device) within the 10 bytes that are left, found length 255",
+            "device scope (ACPI namespace device): expected a length within the 10 bytes that are left, found 255",
         ),
     ] {
         let bytes = table(&[&drhd(0, 0, 0, &[&good, wrong, &good]), &drhd(1, 0, 0, &[])]);
