@@ -7,6 +7,7 @@
 //!   memory of a few pages for tests.
 //! * [`vtd`]: Intel VT-d, a small file per structure. A [`vtd::Unit`] is one remapping unit; it
 //!   [translates](vtd::Unit::translate) single requests as hardware does, with the hardware's fault reasons.
+//!   [`vtd::dmar`] reads the firmware's table of units and the devices behind each.
 //! * [`walk`]: everything that a unit's tables hold, pulled step by step or pushed through a
 //!   [`Visitor`](walk::Visitor).
 //! * [`coalesce`]: leaves become ranges: [`vtd::Unit::ranges`].

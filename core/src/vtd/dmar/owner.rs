@@ -1,4 +1,4 @@
-use super::{DeviceScope, Dmar, DmarError, Drhd, ScopeType, Structure, Unresolved};
+use super::{DeviceScope, Dmar, DmarError, Drhd, Part, Problem, ScopeType, Structure, Unresolved};
 use crate::address::SourceId;
 use core::ops::RangeInclusive;
 
@@ -43,6 +43,8 @@ impl<'a> Dmar<'a> {
             let unit = match structure {
                 Ok(Structure::Drhd(unit)) if unit.segment == segment => unit,
                 Ok(_) => continue,
+                // Only the type of another structure rules out that this was a unit.
+                Err(DmarError { problem: Problem::Short { part: Part::Structure(1..), .. }, .. }) => continue,
                 Err(error) => {
                     rest.doubt = rest.doubt.or(Some(Doubt::Malformed(error)));
                     continue;

@@ -330,6 +330,8 @@ fn what_can_not_be_judged_is_a_doubt() {
     let half = [1, 7, 0, 0, 0, 0, 1];
     for (structures, offset) in [
         ([&short[..], &drhd(1, 0, 0x1000, &[])], Some(48)),
+        ([&structure(1, &[])[..], &drhd(1, 0, 0x1000, &[])], None),
+        ([&drhd(1, 0, 0x1000, &[])[..], &[1, 0, 0, 0]], Some(64)),
         ([&drhd(0, 0, 0, &[&half])[..], &drhd(1, 0, 0x1000, &[])], Some(64)),
         ([&drhd(0, 1, 0, &[&half])[..], &drhd(1, 0, 0x1000, &[])], None),
     ] {
