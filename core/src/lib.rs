@@ -9,6 +9,7 @@
 //!   [translates](vtd::Unit::translate) single requests as hardware does, with the hardware's fault reasons. A
 //!   [`vtd::Irta`] is its interrupt remapping table, to [list](vtd::Irta::entries) or to
 //!   [ask](vtd::Irta::lookup_msi) for single interrupts.
+//!   [`vtd::dmar`] reads the firmware's table of units and the devices behind each.
 //! * [`walk`]: everything that a unit's tables hold, pulled step by step or pushed through a
 //!   [`Visitor`](walk::Visitor).
 //! * [`coalesce`]: leaves become ranges: [`vtd::Unit::ranges`].

@@ -79,12 +79,20 @@ pub enum Command {
     Translate(Translate),
     /// What each interrupt of the interrupt remapping table becomes
     Interrupts(Interrupts),
+    /// The remapping units of a machine and the devices behind them, as its ACPI DMAR table has them
+    Dmar(DmarFile),
 }
 
 #[derive(Debug, clap::Args)]
 pub struct ImageOnly {
     /// The memory image; without it, the capture that is built in
     pub image: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DmarFile {
+    /// The table as firmware left it, like /sys/firmware/acpi/tables/DMAR; options that describe units don't apply
+    pub file: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,7 @@
 
 mod args;
 mod devices;
+mod dmar;
 mod error;
 mod human;
 mod info;
@@ -39,6 +40,7 @@ fn run(args: &Args) -> Result<Outcome, Error> {
         Command::Ranges(command) => ranges::run(&args.common, command, &mut output),
         Command::Translate(command) => translate::run(&args.common, command, &mut output),
         Command::Interrupts(command) => interrupts::run(&args.common, command, &mut output),
+        Command::Dmar(command) => dmar::run(&args.common, command, &mut output),
     }?;
     output.finish()?;
     Ok(outcome)

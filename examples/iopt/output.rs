@@ -64,10 +64,15 @@ impl Output {
         if self.json {
             return self.json(line);
         }
+        self.note(fault)
+    }
+
+    /// A line for people on stderr, behind what was printed so far.
+    pub fn note(&mut self, line: &impl fmt::Display) -> io::Result<()> {
         if self.terminal {
             self.flush()?;
         }
-        tell_plain(&fault.to_string());
+        tell_plain(&line.to_string());
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 mod cap;
 mod context;
+pub mod dmar;
 mod ecap;
 mod fault;
 mod interrupt;

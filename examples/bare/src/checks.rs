@@ -1,15 +1,16 @@
 //! What a kernel does with the tables of the kernel before it, each with the answer that it must give.
 
 use crate::frames::{self, Frames};
-use crate::tables::{BROKEN, CAP, DISK, ECAP, PASSES, RTADDR, WORDS};
+use crate::tables::{BROKEN, CAP, DISK, DMAR, ECAP, PASSES, RTADDR, WORDS};
 use core::hint::black_box;
 use iopt::coalesce::{Coalescer, DeviceRange, DeviceRanges, Join, MappedRange};
 use iopt::format::{SecondStage, SecondStageRules};
 use iopt::memory::{Page, PageAllocator, PhysReader, Slot, SparseMemory, ranges};
 use iopt::radix::{Cursor, Item, MAX_LEVELS, Run, Table};
+use iopt::vtd::dmar::{Dmar, Doubt, Structure, Unresolved};
 use iopt::vtd::{Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
 use iopt::walk::{Flow, Scratch, Visitor};
-use iopt::{Access, Iova, IovaRange, Permissions, PhysAddr};
+use iopt::{Access, Iova, IovaRange, Permissions, PhysAddr, SourceId};
 
 /// The number of the first check that fails, or 0.
 pub fn first_failure() -> u8 {
@@ -26,6 +27,7 @@ pub fn first_failure() -> u8 {
     let unit = unit.with_capabilities(Some(black_box(CAP)), Some(black_box(ECAP))).with_host_address_width(Some(46));
     match first_of(&unit, &copied) | first_of(&unit, &lent) {
         0 if !allocates(&mut lent) => 9,
+        0 if !finds_units(black_box(&DMAR)) => 11,
         number => number,
     }
 }
@@ -226,6 +228,30 @@ fn seeks(memory: &dyn PhysReader) -> bool {
         && behind == Some(Iova(0x20_0000))
         && second
         && cursor.next().is_none()
+}
+
+/// Which unit a device is behind, as firmware told it.
+fn finds_units(table: &[u8]) -> bool {
+    let Ok(dmar) = Dmar::parse(table) else { return false };
+    let malformed = dmar.structures().filter(Result::is_err).count();
+    let objections = dmar.structures().flatten().filter_map(|structure| structure.objection()).count();
+    let named = dmar.structures().flatten().find_map(|structure| match structure {
+        Structure::Andd(device) => Some(device.name()),
+        _ => None,
+    });
+    let region = dmar.reserved_memory().find_map(|region| region.region());
+    let disk = dmar.unit_of(0, DISK, |_| black_box(None));
+    let behind = dmar.unit_of(0, SourceId::new(2, 0), |_| black_box(Some(1..=3)));
+    let unknown = dmar.unit_of(0, SourceId::new(2, 0), |_| black_box(None));
+    dmar.checksum_valid()
+        && dmar.host_address_width() == 46
+        && (malformed, objections) == (1, 1)
+        && named == Some(b"\\_SB")
+        && region.is_some_and(|region| region.size() == 0x2000)
+        && disk.unit.is_some_and(|unit| unit.base == PhysAddr(0xfed9_0000))
+        && behind.unit.is_some_and(|unit| !unit.include_all() && unit.scopes().count() == 2)
+        && unknown.unit.is_some_and(|unit| unit.include_all())
+        && matches!(unknown.doubt, Some(Doubt::Scope(_, _, Unresolved::Bridge(bridge))) if bridge == PASSES)
 }
 
 /// Pages for tables of our own, and where memory is.
