@@ -1,5 +1,6 @@
+use super::levels::{ADDRESS, Levels, beyond_host, inside_leaf};
 use crate::access::Permissions;
-use crate::radix::{Format, Level, MAX_LEVELS};
+use crate::radix::{Format, Level};
 
 /// First-stage page tables of Intel VT-d: those of an x86-64 processor, 4 or 5 levels.
 ///
@@ -49,8 +50,7 @@ use crate::radix::{Format, Level, MAX_LEVELS};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirstStage {
-    levels: [Level; MAX_LEVELS],
-    count: usize,
+    levels: Levels,
 }
 
 /// What a unit's capabilities and a PASID entry say about first-stage entries. What isn't known is allowed.
@@ -72,21 +72,13 @@ const CACHE_DISABLE: u64 = 1 << 4;
 const PAGE_SIZE_BIT: u64 = 1 << 7;
 const PAT: u64 = 1 << 7;
 const PAT_OF_LARGE: u64 = 1 << 12;
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const EXECUTE_DISABLE: u64 = 1 << 63;
 
 impl FirstStage {
     /// The format with `levels` levels; `None` unless there are 4 or 5.
     #[must_use]
     pub fn new(levels: u8, rules: &FirstStageRules) -> Option<Self> {
-        if !(4..=5).contains(&levels) {
-            return None;
-        }
-        let mut format = Self { levels: [Level::default(); MAX_LEVELS], count: usize::from(levels) };
-        for (number, level) in (1..=levels).zip(&mut format.levels) {
-            *level = shape(number, rules);
-        }
-        Some(format)
+        (4..=5).contains(&levels).then(|| Self { levels: Levels::new(levels, |number| shape(number, rules)) })
     }
 
     /// How many bits of an address the tables translate, of which the highest is the sign.
@@ -98,11 +90,8 @@ impl FirstStage {
 
 fn shape(number: u8, rules: &FirstStageRules) -> Level {
     let size_log2 = number.saturating_mul(9).saturating_add(3);
-    let beyond_host = match rules.host_address_width {
-        Some(width) => ADDRESS & u64::MAX.checked_shl(u32::from(width)).unwrap_or(0),
-        None => 0,
-    };
-    let inside_leaf = ADDRESS & !u64::MAX.checked_shl(u32::from(size_log2)).unwrap_or(0);
+    let beyond_host = beyond_host(rules.host_address_width);
+    let inside_leaf = inside_leaf(size_log2);
     let large_leaf = match number {
         2 => true,
         3 => rules.pages_1g != Some(false),
@@ -133,7 +122,7 @@ fn shape(number: u8, rules: &FirstStageRules) -> Level {
 impl Format for FirstStage {
     #[inline]
     fn levels(&self) -> &[Level] {
-        self.levels.get(..self.count).unwrap_or_default()
+        self.levels.as_slice()
     }
 
     #[inline]

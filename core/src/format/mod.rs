@@ -1,6 +1,7 @@
 //! Page-table formats, one small file each: data about each level, in the shape that [`crate::radix`] walks.
 
 mod first_stage;
+mod levels;
 mod second_stage;
 
 pub use first_stage::{FirstStage, FirstStageRules};

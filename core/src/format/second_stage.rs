@@ -1,5 +1,6 @@
+use super::levels::{ADDRESS, Levels, beyond_host, inside_leaf};
 use crate::access::Permissions;
-use crate::radix::{Format, Level, MAX_LEVELS};
+use crate::radix::{Format, Level};
 
 /// Second-stage page tables of Intel VT-d, 2 to 6 levels.
 ///
@@ -20,8 +21,7 @@ use crate::radix::{Format, Level, MAX_LEVELS};
 /// The default has no levels: there is nothing to walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SecondStage {
-    levels: [Level; MAX_LEVELS],
-    count: usize,
+    levels: Levels,
 }
 
 /// What a unit's capabilities say about second-stage entries. What isn't known is allowed.
@@ -41,21 +41,13 @@ const READ: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
 const PAGE_SIZE_BIT: u64 = 1 << 7;
 const SNOOP: u64 = 1 << 11;
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const RESERVED_62: u64 = 1 << 62;
 
 impl SecondStage {
     /// The format with `levels` levels; `None` unless there are 2 to 6.
     #[must_use]
     pub fn new(levels: u8, rules: &SecondStageRules) -> Option<Self> {
-        if !(2..=6).contains(&levels) {
-            return None;
-        }
-        let mut format = Self { levels: [Level::default(); MAX_LEVELS], count: usize::from(levels) };
-        for (number, level) in (1..=6).zip(&mut format.levels) {
-            *level = shape(number, rules);
-        }
-        Some(format)
+        (2..=6).contains(&levels).then(|| Self { levels: Levels::new(levels, |number| shape(number, rules)) })
     }
 
     /// How many bits of an address the tables translate: AGAW, 64 with six levels.
@@ -67,11 +59,8 @@ impl SecondStage {
 
 fn shape(number: u8, rules: &SecondStageRules) -> Level {
     let size_log2 = number.saturating_mul(9).saturating_add(3);
-    let beyond_host = match rules.host_address_width {
-        Some(width) => ADDRESS & u64::MAX.checked_shl(u32::from(width)).unwrap_or(0),
-        None => 0,
-    };
-    let inside_leaf = ADDRESS & !u64::MAX.checked_shl(u32::from(size_log2)).unwrap_or(0);
+    let beyond_host = beyond_host(rules.host_address_width);
+    let inside_leaf = inside_leaf(size_log2);
     let large_leaf = match number {
         2 => rules.pages_2m != Some(false),
         3 => rules.pages_1g != Some(false),
@@ -102,7 +91,7 @@ fn shape(number: u8, rules: &SecondStageRules) -> Level {
 impl Format for SecondStage {
     #[inline]
     fn levels(&self) -> &[Level] {
-        self.levels.get(..self.count).unwrap_or_default()
+        self.levels.as_slice()
     }
 
     #[inline]

@@ -1,30 +1,26 @@
+use super::entry_128::entry_128;
 use super::{Place, RootEntry, Structure};
 use crate::address::{DomainId, PhysAddr, SourceId};
-use crate::memory::{Page, Word};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute_ref};
-
-/// Context entry of legacy mode: how requests of one device are translated. 256 of them, one per device
-/// and function, fill a page.
-///
-/// Source: Intel VT-d specification, "Context Entry" (9.3).
-///
-/// | bits | field |
-/// |---|---|
-/// | 0 | P, present |
-/// | 1 | FPD, fault processing disable |
-/// | 3:2 | TT, translation type |
-/// | 11:4 | reserved |
-/// | 63:12 | SSPTPTR, the top second-stage table; bits 63:HAW reserved |
-/// | 66:64 | AW, address width: AW + 2 levels |
-/// | 70:67 | available to software |
-/// | 71 | reserved |
-/// | 87:72 | DID, domain-id; bits above CAP.ND's width reserved |
-/// | 127:88 | reserved |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub struct ContextEntry {
-    low: Word,
-    high: Word,
+entry_128! {
+    /// Context entry of legacy mode: how requests of one device are translated. 256 of them, one per device
+    /// and function, fill a page.
+    ///
+    /// Source: Intel VT-d specification, "Context Entry" (9.3).
+    ///
+    /// | bits | field |
+    /// |---|---|
+    /// | 0 | P, present |
+    /// | 1 | FPD, fault processing disable |
+    /// | 3:2 | TT, translation type |
+    /// | 11:4 | reserved |
+    /// | 63:12 | SSPTPTR, the top second-stage table; bits 63:HAW reserved |
+    /// | 66:64 | AW, address width: AW + 2 levels |
+    /// | 70:67 | available to software |
+    /// | 71 | reserved |
+    /// | 87:72 | DID, domain-id; bits above CAP.ND's width reserved |
+    /// | 127:88 | reserved |
+    ContextEntry,
+    table: "The page seen as a context table, indexed by devfn."
 }
 
 /// Translation type, the TT field of a context entry.
@@ -41,24 +37,6 @@ pub enum TranslationType {
 }
 
 impl ContextEntry {
-    /// The entry whose words are `low` (bits 63:0) and `high` (127:64).
-    #[must_use]
-    pub const fn new(low: u64, high: u64) -> Self {
-        Self { low: Word::new(low), high: Word::new(high) }
-    }
-
-    /// The page seen as a context table, indexed by devfn.
-    #[must_use]
-    pub fn table(page: &Page) -> &[Self; 256] {
-        transmute_ref!(page)
-    }
-
-    /// All 128 bits.
-    #[must_use]
-    pub const fn raw(&self) -> u128 {
-        (self.high.get() as u128) << 64 | self.low.get() as u128
-    }
-
     /// P: whether requests of the device are processed at all.
     #[must_use]
     pub const fn present(&self) -> bool {

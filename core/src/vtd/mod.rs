@@ -7,6 +7,7 @@ mod cap;
 mod context;
 pub mod dmar;
 mod ecap;
+mod entry_128;
 mod fault;
 mod interrupt;
 mod reason;

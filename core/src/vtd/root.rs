@@ -1,44 +1,22 @@
+use super::entry_128::entry_128;
 use super::{Place, Structure};
 use crate::address::{PhysAddr, SourceId};
-use crate::memory::{Page, Word};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute_ref};
-
-/// Root entry of legacy mode: which context table serves a bus. 256 of them, one per bus, fill a page.
-///
-/// Source: Intel VT-d specification, "Root Entry" (9.1).
-///
-/// | bits | field |
-/// |---|---|
-/// | 0 | P, present |
-/// | 11:1 | reserved |
-/// | 63:12 | CTP, the context table; bits 63:HAW reserved |
-/// | 127:64 | reserved |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub struct RootEntry {
-    low: Word,
-    high: Word,
+entry_128! {
+    /// Root entry of legacy mode: which context table serves a bus. 256 of them, one per bus, fill a page.
+    ///
+    /// Source: Intel VT-d specification, "Root Entry" (9.1).
+    ///
+    /// | bits | field |
+    /// |---|---|
+    /// | 0 | P, present |
+    /// | 11:1 | reserved |
+    /// | 63:12 | CTP, the context table; bits 63:HAW reserved |
+    /// | 127:64 | reserved |
+    RootEntry,
+    table: "The page seen as a root table, indexed by bus number."
 }
 
 impl RootEntry {
-    /// The entry whose words are `low` (bits 63:0) and `high` (127:64).
-    #[must_use]
-    pub const fn new(low: u64, high: u64) -> Self {
-        Self { low: Word::new(low), high: Word::new(high) }
-    }
-
-    /// The page seen as a root table, indexed by bus number.
-    #[must_use]
-    pub fn table(page: &Page) -> &[Self; 256] {
-        transmute_ref!(page)
-    }
-
-    /// All 128 bits.
-    #[must_use]
-    pub const fn raw(&self) -> u128 {
-        (self.high.get() as u128) << 64 | self.low.get() as u128
-    }
-
     /// P: whether the bus has a context table.
     #[must_use]
     pub const fn present(&self) -> bool {
@@ -67,6 +45,7 @@ impl RootEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::{Page, Word};
 
     #[test]
     fn fields_are_where_the_specification_puts_them() {

@@ -1,65 +1,43 @@
 use super::{DeliveryMode, DestinationMode, Interrupt, InterruptCause, SourceValidation, TriggerMode};
 use crate::address::{PhysAddr, SourceId};
-use crate::memory::{Page, Word};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute_ref};
-
-/// Interrupt remapping table entry (IRTE). 256 of them fill a page; the table is up to 256 pages long.
-///
-/// Source: Intel VT-d specification, "Interrupt Remapping Table Entry (IRTE)". Common to both formats:
-///
-/// | bits | field |
-/// |---|---|
-/// | 0 | P, present |
-/// | 1 | FPD, fault processing disable |
-/// | 11:8 | available to software |
-/// | 15 | IM: 0 remapped format, 1 posted format |
-/// | 23:16 | V, the vector; in posted format the virtual vector |
-/// | 31:24 | reserved |
-/// | 79:64 | SID, source-id |
-/// | 81:80 | SQ, which bits of SID are compared: 00 all, 01 not bit 2, 10 not bits 2:1, 11 not bits 2:0 |
-/// | 83:82 | SVT, source validation: 00 none, 01 SID under SQ, 10 SID is first and last bus, 11 reserved |
-/// | 95:84 | reserved |
-///
-/// | bits | remapped format | posted format |
-/// |---|---|---|
-/// | 2 | DM: 0 physical, 1 logical destination | reserved |
-/// | 3 | RH, redirection hint | reserved |
-/// | 4 | TM: 0 edge, 1 level | reserved |
-/// | 7:5 | DLM, delivery mode; 011 and 110 reserved | reserved |
-/// | 13:12 | reserved | reserved |
-/// | 14 | reserved | URG, urgent |
-/// | 37:32 | DST 5:0 | reserved |
-/// | 63:38 | DST 31:6 | PDA 31:6 |
-/// | 127:96 | reserved | PDA 63:32 |
-///
-/// Without extended interrupt mode (IRTA_REG.EIME) only bits 47:40 of DST are the destination, and bits 39:32
-/// and 63:48 are reserved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub struct InterruptEntry {
-    low: Word,
-    high: Word,
+use crate::vtd::entry_128::entry_128;
+entry_128! {
+    /// Interrupt remapping table entry (IRTE). 256 of them fill a page; the table is up to 256 pages long.
+    ///
+    /// Source: Intel VT-d specification, "Interrupt Remapping Table Entry (IRTE)". Common to both formats:
+    ///
+    /// | bits | field |
+    /// |---|---|
+    /// | 0 | P, present |
+    /// | 1 | FPD, fault processing disable |
+    /// | 11:8 | available to software |
+    /// | 15 | IM: 0 remapped format, 1 posted format |
+    /// | 23:16 | V, the vector; in posted format the virtual vector |
+    /// | 31:24 | reserved |
+    /// | 79:64 | SID, source-id |
+    /// | 81:80 | SQ, which bits of SID are compared: 00 all, 01 not bit 2, 10 not bits 2:1, 11 not bits 2:0 |
+    /// | 83:82 | SVT, source validation: 00 none, 01 SID under SQ, 10 SID is first and last bus, 11 reserved |
+    /// | 95:84 | reserved |
+    ///
+    /// | bits | remapped format | posted format |
+    /// |---|---|---|
+    /// | 2 | DM: 0 physical, 1 logical destination | reserved |
+    /// | 3 | RH, redirection hint | reserved |
+    /// | 4 | TM: 0 edge, 1 level | reserved |
+    /// | 7:5 | DLM, delivery mode; 011 and 110 reserved | reserved |
+    /// | 13:12 | reserved | reserved |
+    /// | 14 | reserved | URG, urgent |
+    /// | 37:32 | DST 5:0 | reserved |
+    /// | 63:38 | DST 31:6 | PDA 31:6 |
+    /// | 127:96 | reserved | PDA 63:32 |
+    ///
+    /// Without extended interrupt mode (IRTA_REG.EIME) only bits 47:40 of DST are the destination, and bits 39:32
+    /// and 63:48 are reserved.
+    InterruptEntry,
+    table: "The page seen as a part of the table, indexed by bits 7:0 of the interrupt index."
 }
 
 impl InterruptEntry {
-    /// The entry whose words are `low` (bits 63:0) and `high` (127:64).
-    #[must_use]
-    pub const fn new(low: u64, high: u64) -> Self {
-        Self { low: Word::new(low), high: Word::new(high) }
-    }
-
-    /// The page seen as a part of the table, indexed by bits 7:0 of the interrupt index.
-    #[must_use]
-    pub fn table(page: &Page) -> &[Self; 256] {
-        transmute_ref!(page)
-    }
-
-    /// All 128 bits.
-    #[must_use]
-    pub const fn raw(&self) -> u128 {
-        (self.high.get() as u128) << 64 | self.low.get() as u128
-    }
-
     /// P: whether the interrupt is delivered at all.
     #[must_use]
     pub const fn present(&self) -> bool {
@@ -170,6 +148,7 @@ impl InterruptEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::{Page, Word};
 
     const IM: u64 = 1 << 15;
 
