@@ -9,9 +9,9 @@ use crate::statistics::Statistics;
 use crate::{human, units};
 use iopt::coalesce::{Coalescer, DeviceRange, Join, MappedRange};
 use iopt::memory::PhysReader;
-use iopt::vtd::{AddressSpace, Device, Fault, Unit};
+use iopt::vtd::{Device, Fault, Unit};
 use iopt::walk::{Scratch, Step};
-use iopt::{DomainId, Permissions, PhysAddr, SourceId};
+use iopt::{DomainId, SourceId};
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -132,18 +132,13 @@ impl<'o> Listing<'o> {
             let translation = human::translation(device);
             self.output.heading(format_args!("{source_id}  domain {domain}  {translation}{notes}"))?;
         }
-        if let AddressSpace::SecondStage(_) = device.space {
-            return Ok(());
+        match DeviceRange::pass_through(device) {
+            Some(everything) => {
+                self.pass_through = self.pass_through.saturating_add(1);
+                self.range(&everything)
+            }
+            None => Ok(()),
         }
-        self.pass_through = self.pass_through.saturating_add(1);
-        self.range(&DeviceRange {
-            source_id,
-            domain,
-            iova: input,
-            phys: Some(PhysAddr(0)),
-            permissions: Permissions::READ_WRITE,
-            page_size_log2: None,
-        })
     }
 
     /// A device under whose heading nothing stands must not look forgotten.
@@ -168,14 +163,7 @@ impl<'o> Listing<'o> {
     fn mapped_range(&mut self, range: &MappedRange) -> io::Result<()> {
         let Some(&Owner { source_id, domain, .. }) = self.owner.as_ref() else { return Ok(()) };
         self.mapped = self.mapped.saturating_add(range.iova.size());
-        self.range(&DeviceRange {
-            source_id,
-            domain,
-            iova: range.iova,
-            phys: range.phys,
-            permissions: range.permissions,
-            page_size_log2: Some(range.page_size_log2),
-        })
+        self.range(&DeviceRange::new(source_id, domain, range))
     }
 
     fn range(&mut self, range: &DeviceRange) -> io::Result<()> {

@@ -24,6 +24,31 @@ pub struct DeviceRange {
     pub page_size_log2: Option<u8>,
 }
 
+impl DeviceRange {
+    /// `range`, as one of the device `source_id` in `domain`.
+    #[must_use]
+    pub fn new(source_id: SourceId, domain: DomainId, range: &MappedRange) -> Self {
+        let MappedRange { iova, phys, permissions, page_size_log2, .. } = *range;
+        Self { source_id, domain, iova, phys, permissions, page_size_log2: Some(page_size_log2) }
+    }
+
+    /// All that `device` reaches if its requests pass through; `None` if they go through page tables.
+    #[must_use]
+    pub fn pass_through(device: &Device) -> Option<Self> {
+        match &device.space {
+            AddressSpace::SecondStage(_) => None,
+            AddressSpace::PassThrough { .. } => Some(Self {
+                source_id: device.source_id,
+                domain: device.domain(),
+                iova: device.space.input(),
+                phys: Some(PhysAddr(0)),
+                permissions: Permissions::READ_WRITE,
+                page_size_log2: None,
+            }),
+        }
+    }
+}
+
 /// Written as `source-id first-last -> memory permissions`, with `scattered` for memory that is not consecutive.
 impl fmt::Display for DeviceRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,14 +123,7 @@ impl<'m, R: PhysReader + ?Sized> DeviceRanges<'m, R> {
 
     fn owned(&self, range: MappedRange) -> Option<Result<DeviceRange, Fault>> {
         let (source_id, domain) = self.owner?;
-        Some(Ok(DeviceRange {
-            source_id,
-            domain,
-            iova: range.iova,
-            phys: range.phys,
-            permissions: range.permissions,
-            page_size_log2: Some(range.page_size_log2),
-        }))
+        Some(Ok(DeviceRange::new(source_id, domain, &range)))
     }
 
     /// Closes the open range; what comes after it is `pending`.
@@ -141,7 +159,7 @@ impl<R: PhysReader + ?Sized> Iterator for DeviceRanges<'_, R> {
                 }
                 Some(Event::Device) => {
                     let device = *self.walk.device()?;
-                    self.pending = pass_through(&device).map(Ok);
+                    self.pending = DeviceRange::pass_through(&device).map(Ok);
                     let closed = self.close();
                     self.owner = Some((device.source_id, device.domain()));
                     if closed.is_some() {
@@ -151,20 +169,5 @@ impl<R: PhysReader + ?Sized> Iterator for DeviceRanges<'_, R> {
                 None => return self.close(),
             }
         }
-    }
-}
-
-/// All that a device reaches whose requests pass through.
-fn pass_through(device: &Device) -> Option<DeviceRange> {
-    match &device.space {
-        AddressSpace::SecondStage(_) => None,
-        AddressSpace::PassThrough { .. } => Some(DeviceRange {
-            source_id: device.source_id,
-            domain: device.domain(),
-            iova: device.space.input(),
-            phys: Some(PhysAddr(0)),
-            permissions: Permissions::READ_WRITE,
-            page_size_log2: None,
-        }),
     }
 }

@@ -185,12 +185,12 @@ impl fmt::Display for Defect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReservedBits(bits) => write!(f, "reserved bits {bits:#x} are set"),
-            Self::Unreadable(error) => write!(f, "points to a table that is not there: {error}"),
+            Self::Unreadable(error) => write!(f, "its table can't be read: {error}"),
             Self::Loop { table, level } => {
-                write!(f, "loops: table {table} is on its own path already, at level {level}")
+                write!(f, "loop: table {table} is on its own path already, at level {level}")
             }
             Self::NoSuchLevel { level } => write!(f, "the format has no level {level}"),
-            Self::Budget { tables } => write!(f, "the work budget of {tables} tables is used up, the walk ends here"),
+            Self::Budget { tables } => write!(f, "the work budget of {tables} tables is used up; the walk ends here"),
         }
     }
 }

@@ -166,7 +166,7 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(error) => write!(f, "its table can't be read: {error}"),
+            Self::Unreadable(error) => Defect::Unreadable(*error).fmt(f),
             Self::NotPresent => f.write_str("the entry is not present"),
             Self::ReservedBits(bits) => write!(f, "reserved bits {bits:#x} are set"),
             Self::AddressWidth { aw, sagaw: None } => {
@@ -187,11 +187,9 @@ impl fmt::Display for Cause {
             Self::InterruptRangeOutput(phys) => {
                 write!(f, "the page at {phys} overlaps the interrupt range 0xfee00000-0xfeefffff")
             }
-            Self::Loop { table, level } => {
-                write!(f, "loop: table {table} is on its own path already, at level {level}")
-            }
-            Self::NoSuchLevel { level } => write!(f, "the format has no level {level}"),
-            Self::Budget { tables } => write!(f, "the work budget of {tables} tables is used up; the walk ends here"),
+            Self::Loop { table, level } => Defect::Loop { table: *table, level: *level }.fmt(f),
+            Self::NoSuchLevel { level } => Defect::NoSuchLevel { level: *level }.fmt(f),
+            Self::Budget { tables } => Defect::Budget { tables: *tables }.fmt(f),
         }
     }
 }

@@ -235,14 +235,7 @@ fn check_iterators(unit: &Unit, memory: &SparseMemory<'_>, found: &Collector) {
                 }
                 AddressSpace::SecondStage(_) => {
                     let ranges = if join == Join::Both { &seen.by_both } else { &seen.by_iova };
-                    pushed.extend(ranges.iter().map(|range| DeviceRange {
-                        source_id,
-                        domain,
-                        iova: range.iova,
-                        phys: range.phys,
-                        permissions: range.permissions,
-                        page_size_log2: Some(range.page_size_log2),
-                    }));
+                    pushed.extend(ranges.iter().map(|range| DeviceRange::new(source_id, domain, range)));
                 }
             }
         }
