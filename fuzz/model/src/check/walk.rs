@@ -28,6 +28,8 @@ pub struct Collector {
     pub seen: Vec<Seen>,
     /// Faults of root and context entries.
     faults: Vec<Fault>,
+    /// How many leaves the runs had, usable or not.
+    yielded: u64,
     joins: Option<[Coalescer; 2]>,
 }
 
@@ -58,6 +60,7 @@ impl Visitor for Collector {
     fn run(&mut self, run: &Run<'_>) -> Flow {
         let seen = self.seen.last_mut().expect("a device comes before its leaves");
         assert!(run.len() > 0 && run.linear > 0 && run.linear <= run.len());
+        self.yielded += run.len() as u64;
         let leaves: Vec<Leaf> = run.leaves().map(|leaf| twin_leaf(&leaf)).collect();
         let ends = (leaves[0].iova, leaves.last().unwrap().iova + (run.page_size() - 1));
         assert_eq!((run.iova_range().first().0, run.iova_range().last().0), ends);
@@ -212,6 +215,7 @@ fn assert_same<T: PartialEq + std::fmt::Debug>(found: &[T], expected: &[T], sour
 fn check_statistics(found: &Collector, statistics: &Statistics) {
     let faults = found.faults.len() + found.seen.iter().map(|seen| seen.faults.len()).sum::<usize>();
     assert_eq!(statistics.faults, faults as u64);
+    assert_eq!(statistics.leaves, found.yielded);
     assert_eq!(statistics.pages_read, 0, "all of it was lent");
     assert_eq!(statistics.bytes_lent, statistics.tables * 4096);
     let page_tables: usize = found.seen.iter().map(|seen| seen.tables.len()).sum();
