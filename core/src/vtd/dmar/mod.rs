@@ -90,10 +90,10 @@ impl<'a> Dmar<'a> {
     /// The signature is another one, the header is cut short, or its length is not within `bytes`.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DmarError> {
         let wrong = |offset, problem| Err(DmarError { offset, problem });
-        if !bytes.starts_with(b"DMAR") {
-            let mut found = [0; 4];
-            found.iter_mut().zip(bytes).for_each(|(found, byte)| *found = *byte);
-            return wrong(0, Problem::Signature { found });
+        match bytes.first_chunk() {
+            Some(b"DMAR") => {}
+            Some(found) => return wrong(0, Problem::Signature { found: *found }),
+            None => return wrong(0, Problem::Header { found: bytes.len() }),
         }
         let Ok((header, structures)) = Header::ref_from_prefix(bytes) else {
             return wrong(0, Problem::Header { found: bytes.len() });
