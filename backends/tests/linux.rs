@@ -473,7 +473,7 @@ fn compare_path(unit: Unit, image: &Image, source: SourceId, leaf: &Leaf, entrie
         .rev()
         .zip(entries)
         .filter(|(_, entry)| **entry != 0)
-        .map(|(level, entry)| (Structure::PageTable(level), u128::from(*entry)))
+        .map(|(level, entry)| (Structure::SecondStage(level), u128::from(*entry)))
         .collect();
     assert_eq!(path[2..], listed[..], "{source} {iova}");
 }

@@ -199,6 +199,37 @@ impl fmt::Display for SourceId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pasid(pub u32);
 
+impl fmt::Display for Pasid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who sent a request, and for which of its address spaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Requester {
+    /// The device.
+    pub source_id: SourceId,
+    /// The PASID that the request carries, if it carries one.
+    pub pasid: Option<Pasid>,
+}
+
+impl From<SourceId> for Requester {
+    fn from(source_id: SourceId) -> Self {
+        Self { source_id, pasid: None }
+    }
+}
+
+/// Written as `bus:device.function`, with `@PASID` behind it where there is one.
+impl fmt::Display for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pasid {
+            None => self.source_id.fmt(f),
+            Some(pasid) => write!(f, "{}@{pasid}", self.source_id),
+        }
+    }
+}
+
 /// The tag under which a unit caches translations: contexts with equal ids should share one table.
 ///
 /// It is no key: a crashed machine's tables can hold one domain-id for two different page tables.

@@ -65,4 +65,4 @@ pub mod vtd;
 pub mod walk;
 
 pub use access::{Access, Permissions};
-pub use address::{DomainId, Iova, IovaRange, Pasid, PhysAddr, PhysRange, SourceId};
+pub use address::{DomainId, Iova, IovaRange, Pasid, PhysAddr, PhysRange, Requester, SourceId};

@@ -45,7 +45,7 @@ fn a_table_that_points_to_itself_is_visited_once() {
     assert_eq!((faults.len(), leaves, tables), (512, 0, 3));
     for (index, fault) in (0..).zip(&faults) {
         assert_eq!(fault.cause, Cause::Loop { table: PhysAddr(TOP), level: 4 });
-        assert_eq!((fault.reason, fault.place.structure), (None, Structure::PageTable(4)));
+        assert_eq!((fault.reason, fault.place.structure), (None, Structure::SecondStage(4)));
         assert_eq!((fault.place.table, fault.place.index), (PhysAddr(TOP), index));
     }
 }
@@ -59,7 +59,7 @@ fn tables_that_point_to_each_other_end_where_the_path_closes_and_the_rest_is_wal
     assert_eq!(leaves, 1);
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
     assert_eq!(fault.cause, Cause::Loop { table: PhysAddr(0x4000), level: 3 });
-    assert_eq!((fault.place.structure, fault.place.table), (Structure::PageTable(2), PhysAddr(0x5000)));
+    assert_eq!((fault.place.structure, fault.place.table), (Structure::SecondStage(2), PhysAddr(0x5000)));
     assert!(fault.to_string().contains("loop: table 0x4000 is on its own path already, at level 3"));
 }
 

@@ -417,7 +417,7 @@ fn malformed(name: &str, unit: Unit, levels: u8, level: u8, entry: u64, reserved
         assert_eq!(fault.reason, Some(FaultReason::PageTableReserved), "{name}");
         assert_eq!(fault.cause, Cause::ReservedBits(reserved.into()), "{name}");
         let place = fault.place;
-        assert_eq!((place.structure, place.table.0), (Structure::PageTable(level), at & !0xfff), "{name}");
+        assert_eq!((place.structure, place.table.0), (Structure::SecondStage(level), at & !0xfff), "{name}");
         assert_eq!((u64::from(place.index), place.entry), ((at & 0xfff) / 8, Some(entry.into())), "{name}");
         assert_eq!((place.source_id, place.iova), (Some(SOURCE), Some(Iova(size))), "{name}");
     }

@@ -34,10 +34,10 @@ const PHYS: u64 = 0x1234_5000;
 const AT: [(Structure, u64, u16); 6] = [
     (Structure::Root, ROOT, 1),
     (Structure::Context, CONTEXT, 0x13),
-    (Structure::PageTable(4), TOP, 5),
-    (Structure::PageTable(3), 0x4000, 6),
-    (Structure::PageTable(2), 0x5000, 7),
-    (Structure::PageTable(1), 0x6000, 8),
+    (Structure::SecondStage(4), TOP, 5),
+    (Structure::SecondStage(3), 0x4000, 6),
+    (Structure::SecondStage(2), 0x5000, 7),
+    (Structure::SecondStage(1), 0x6000, 8),
 ];
 
 /// Where in [`AT`] the entry at this level is.

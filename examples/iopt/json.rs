@@ -76,7 +76,7 @@ pub struct Level(pub Structure);
 impl Serialize for Level {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Structure::PageTable(level) => serializer.serialize_u8(level),
+            Structure::SecondStage(level) => serializer.serialize_u8(level),
             named => serializer.collect_str(&named),
         }
     }

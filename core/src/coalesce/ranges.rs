@@ -1,6 +1,6 @@
 use super::{Coalescer, Join, MappedRange};
 use crate::access::Permissions;
-use crate::address::{DomainId, IovaRange, PhysAddr, SourceId};
+use crate::address::{DomainId, IovaRange, Pasid, PhysAddr, Requester, SourceId};
 use crate::memory::PhysReader;
 use crate::radix::{Extent, Statistics};
 use crate::vtd::{AddressSpace, Device, Fault, Unit};
@@ -12,6 +12,8 @@ use core::fmt;
 pub struct DeviceRange {
     /// Whose requests it is about.
     pub source_id: SourceId,
+    /// The PASID whose table entry leads to the tables; `None` in legacy mode.
+    pub pasid: Option<Pasid>,
     /// The domain-id under which the unit caches the translations.
     pub domain: DomainId,
     /// The addresses that the device uses.
@@ -25,26 +27,27 @@ pub struct DeviceRange {
 }
 
 impl DeviceRange {
-    /// `range`, as one of the device `source_id` in `domain`.
+    /// `range`, as one of the device `source_id` with `pasid` in `domain`.
     #[must_use]
-    pub fn new(source_id: SourceId, domain: DomainId, range: &MappedRange) -> Self {
+    pub fn new(source_id: SourceId, pasid: Option<Pasid>, domain: DomainId, range: &MappedRange) -> Self {
         let MappedRange { iova, phys, permissions, page_size_log2, .. } = *range;
-        Self { source_id, domain, iova, phys, permissions, page_size_log2: Some(page_size_log2) }
+        Self { source_id, pasid, domain, iova, phys, permissions, page_size_log2: Some(page_size_log2) }
     }
 
-    /// All that `device` reaches if its requests pass through; `None` if they go through page tables.
+    /// All that `device` reaches if its requests pass through; `None` if they don't.
     #[must_use]
     pub fn pass_through(device: &Device) -> Option<Self> {
         match &device.space {
-            AddressSpace::SecondStage(_) => None,
             AddressSpace::PassThrough { .. } => Some(Self {
                 source_id: device.source_id,
-                domain: device.domain(),
-                iova: device.space.input(),
+                pasid: device.pasid,
+                domain: device.domain()?,
+                iova: device.space.input()?,
                 phys: Some(PhysAddr(0)),
                 permissions: Permissions::READ_WRITE,
                 page_size_log2: None,
             }),
+            _ => None,
         }
     }
 }
@@ -52,7 +55,7 @@ impl DeviceRange {
 /// Written as `source-id first-last -> memory permissions`, with `scattered` for memory that is not consecutive.
 impl fmt::Display for DeviceRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} -> ", self.source_id, self.iova)?;
+        write!(f, "{} {} -> ", Requester { source_id: self.source_id, pasid: self.pasid }, self.iova)?;
         match self.phys {
             Some(phys) => write!(f, "{phys}")?,
             None => f.write_str("scattered")?,
@@ -73,7 +76,7 @@ pub struct DeviceRanges<'m, R: ?Sized> {
     /// Comes next, when the range before it had to be closed first.
     pending: Option<Result<DeviceRange, Fault>>,
     /// Whose range is open.
-    owner: Option<(SourceId, DomainId)>,
+    owner: Option<(SourceId, Option<Pasid>, DomainId)>,
 }
 
 impl Unit {
@@ -122,8 +125,8 @@ impl<'m, R: PhysReader + ?Sized> DeviceRanges<'m, R> {
     }
 
     fn owned(&self, range: MappedRange) -> Option<Result<DeviceRange, Fault>> {
-        let (source_id, domain) = self.owner?;
-        Some(Ok(DeviceRange::new(source_id, domain, &range)))
+        let (source_id, pasid, domain) = self.owner?;
+        Some(Ok(DeviceRange::new(source_id, pasid, domain, &range)))
     }
 
     /// Closes the open range; what comes after it is `pending`.
@@ -161,7 +164,7 @@ impl<R: PhysReader + ?Sized> Iterator for DeviceRanges<'_, R> {
                     let device = *self.walk.device()?;
                     self.pending = DeviceRange::pass_through(&device).map(Ok);
                     let closed = self.close();
-                    self.owner = Some((device.source_id, device.domain()));
+                    self.owner = device.domain().map(|domain| (device.source_id, device.pasid, domain));
                     if closed.is_some() {
                         return closed;
                     }

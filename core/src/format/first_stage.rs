@@ -81,6 +81,12 @@ impl FirstStage {
         (4..=5).contains(&levels).then(|| Self { levels: Levels::new(levels, |number| shape(number, rules)) })
     }
 
+    /// Whether P of an entry is set.
+    #[must_use]
+    pub const fn is_present(raw: u64) -> bool {
+        raw & PRESENT != 0
+    }
+
     /// How many bits of an address the tables translate, of which the highest is the sign.
     #[must_use]
     pub fn input_bits(&self) -> u8 {

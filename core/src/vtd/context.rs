@@ -1,6 +1,5 @@
 use super::entry_128::entry_128;
-use super::{Place, RootEntry, Structure};
-use crate::address::{DomainId, PhysAddr, SourceId};
+use crate::address::{DomainId, PhysAddr};
 entry_128! {
     /// Context entry of legacy mode: how requests of one device are translated. 256 of them, one per device
     /// and function, fill a page.
@@ -86,18 +85,6 @@ impl ContextEntry {
         let beyond_domain = 0xffff_u64 & u64::MAX.checked_shl(domain_bits).unwrap_or(0);
         let high = 0xffff_ffff_ff00_0080 | beyond_domain << 8;
         self.raw() & (u128::from(high) << 64 | 0xff0 | u128::from(super::beyond_host(width)))
-    }
-
-    /// Where this entry stands: the one of `source_id`, in the context table of `root_entry`.
-    pub(crate) fn place(&self, source_id: SourceId, root_entry: &RootEntry) -> Place {
-        Place {
-            structure: Structure::Context,
-            table: root_entry.context_table(),
-            index: source_id.devfn().into(),
-            entry: Some(self.raw()),
-            source_id: Some(source_id),
-            iova: None,
-        }
     }
 }
 

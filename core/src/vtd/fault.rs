@@ -1,6 +1,6 @@
-use super::FaultReason;
+use super::{Bits, FaultReason, PasidTranslation, Place, TranslationMode};
 use crate::access::Access;
-use crate::address::{Iova, PhysAddr, SourceId};
+use crate::address::{Pasid, PhysAddr, Requester};
 use crate::memory::{ReadError, ReadErrorKind};
 use crate::radix::Defect;
 use core::fmt;
@@ -18,44 +18,16 @@ pub struct Fault {
     pub cause: Cause,
     /// Where.
     pub place: Place,
+    /// Whether a fault processing disable bit (FPD) on the way keeps the hardware from recording it. The request
+    /// is refused all the same.
+    pub suppressed: bool,
 }
 
-/// The entry that a [`Fault`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// What kind of table it is in.
-    pub structure: Structure,
-    /// The table.
-    pub table: PhysAddr,
-    /// The index of the entry in it.
-    pub index: u16,
-    /// The entry as it stands in memory: 64 bits of a page table, 128 of a root or context table. `None`
-    /// when the table itself can't be read.
-    pub entry: Option<u128>,
-    /// Whose requests it concerns; `None` for a root entry, which concerns a whole bus.
-    pub source_id: Option<SourceId>,
-    /// The first address that it concerns; `None` when it concerns all of them.
-    pub iova: Option<Iova>,
-}
-
-/// The kind of table that an entry is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Structure {
-    /// The root table, indexed by bus.
-    Root,
-    /// A context table, indexed by devfn.
-    Context,
-    /// A page table of this level.
-    PageTable(u8),
-}
-
-impl fmt::Display for Structure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root => f.write_str("root"),
-            Self::Context => f.write_str("context"),
-            Self::PageTable(level) => write!(f, "level {level}"),
-        }
+impl Fault {
+    /// `cause` at `place`, behind entries of which one has FPD set if `fault_disabled`.
+    pub(crate) fn new(reason: FaultReason, cause: Cause, place: Place, fault_disabled: bool) -> Self {
+        let reason = cause.reason(reason);
+        Self { reason, cause, place, suppressed: fault_disabled && reason.is_some_and(FaultReason::qualified) }
     }
 }
 
@@ -89,7 +61,7 @@ pub enum Cause {
     /// The entry is not present.
     NotPresent,
     /// These bits of the entry are set and must not be.
-    ReservedBits(u128),
+    ReservedBits(Bits),
     /// AW has no meaning, or the unit does not support it.
     AddressWidth {
         /// The field.
@@ -103,6 +75,39 @@ pub enum Cause {
     NoDeviceTlb,
     /// TT 10b on a unit without ECAP.PT.
     NoPassThrough,
+    /// The translation table mode is one that the unit does not have.
+    ModeUnsupported(TranslationMode),
+    /// A request with PASID in legacy mode.
+    PasidInLegacyMode,
+    /// A request with PASID of a device whose PASIDE is 0.
+    PasidDisabled,
+    /// A PASID beyond the PASID directory.
+    PasidTooLarge {
+        /// The PASID.
+        pasid: Pasid,
+        /// How many the directory has room for.
+        limit: u32,
+    },
+    /// RID_PASID is beyond the PASID directory.
+    RidPasidTooLarge {
+        /// The field.
+        pasid: Pasid,
+        /// How many the directory has room for.
+        limit: u32,
+    },
+    /// PGTT is reserved, or the unit does not support it.
+    PasidTranslation(PasidTranslation),
+    /// FSPM is reserved, or the unit does not support it.
+    PagingMode(u8),
+    /// Requests without PASID are supervisor requests (RID_PRIV), and SRE is 0.
+    SupervisorDisabled,
+    /// The first-stage address is not the sign extension of this many bits.
+    NotCanonical {
+        /// How many bits the tables translate.
+        bits: u8,
+    },
+    /// The entry is for supervisor requests only.
+    Supervisor,
     /// The entry does not let the request through.
     Denied(Access),
     /// The address has more bits than can be translated.
@@ -168,7 +173,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Unreadable(error) => Defect::Unreadable(*error).fmt(f),
             Self::NotPresent => f.write_str("the entry is not present"),
-            Self::ReservedBits(bits) => write!(f, "reserved bits {bits:#x} are set"),
+            Self::ReservedBits(bits) => write!(f, "reserved bits {} are set", bits.mask()),
             Self::AddressWidth { aw, sagaw: None } => {
                 write!(f, "AW is {aw}, which means no address width (expected 1 to 3, on old hardware 0 or 4)")
             }
@@ -178,6 +183,29 @@ impl fmt::Display for Cause {
             Self::TranslationTypeReserved => f.write_str("TT is 11b, which is reserved"),
             Self::NoDeviceTlb => f.write_str("TT is 01b, but the unit has no device-TLB support (ECAP.DT is 0)"),
             Self::NoPassThrough => f.write_str("TT is 10b, but the unit has no pass-through (ECAP.PT is 0)"),
+            Self::ModeUnsupported(mode) => write!(f, "TTM says {mode}, which the unit does not have (ECAP.SMTS is 0)"),
+            Self::PasidInLegacyMode => f.write_str("the request has a PASID, which legacy mode does not translate"),
+            Self::PasidDisabled => f.write_str("the request has a PASID, but the device's PASIDE is 0"),
+            Self::PasidTooLarge { pasid, limit } => {
+                write!(f, "PASID {pasid} is beyond the PASID directory (PDTS allows {limit})")
+            }
+            Self::RidPasidTooLarge { pasid, limit } => {
+                write!(f, "RID_PASID {pasid} is beyond the PASID directory (PDTS allows {limit})")
+            }
+            Self::PasidTranslation(found) => f.write_str(match found {
+                PasidTranslation::Reserved(_) => "PGTT is reserved (expected 1 to 4)",
+                PasidTranslation::FirstStage => "PGTT is 1, but the unit has no first stage (ECAP.FSTS is 0)",
+                PasidTranslation::SecondStage => "PGTT is 2, but the unit has no second stage (ECAP.SSTS is 0)",
+                PasidTranslation::Nested => "PGTT is 3, but the unit does not nest (of ECAP.NEST, FSTS and SSTS one is 0)",
+                PasidTranslation::PassThrough => "PGTT is 4, but the unit has no pass-through (ECAP.PT is 0)",
+            }),
+            Self::PagingMode(1) => f.write_str("FSPM is 1, but the unit has no 5-level first stage (CAP.FS5LP is 0)"),
+            Self::PagingMode(mode) => write!(f, "FSPM is {mode}, which is reserved (expected 0 or 1)"),
+            Self::SupervisorDisabled => {
+                f.write_str("the device's requests without PASID are supervisor requests (RID_PRIV), but SRE is 0")
+            }
+            Self::NotCanonical { bits } => write!(f, "the address is not canonical: not the sign extension of {bits} bits"),
+            Self::Supervisor => f.write_str("the entry is for supervisor requests only (U/S is 0)"),
             Self::Denied(Access::Read) => f.write_str("the entry has no read permission"),
             Self::Denied(Access::Write) => f.write_str("the entry has no write permission"),
             Self::TooWide { bits, limit } => write!(f, "the address has more than {bits} bits, {limit}"),
@@ -197,7 +225,7 @@ impl fmt::Display for Cause {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(source_id) = self.place.source_id {
-            write!(f, "{source_id} ")?;
+            write!(f, "{} ", Requester { source_id, pasid: self.place.pasid })?;
         }
         if let Some(iova) = self.place.iova {
             write!(f, "iova {iova} ")?;
@@ -206,15 +234,5 @@ impl fmt::Display for Fault {
             write!(f, "fault {reason} ")?;
         }
         write!(f, "at {}: {}", self.place, self.cause)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} table {} entry {}", self.structure, self.table, self.index)?;
-        match self.entry {
-            Some(entry) => write!(f, " = {entry:#x}"),
-            None => Ok(()),
-        }
     }
 }

@@ -3,34 +3,51 @@
 //! Section numbers are those of the Intel Virtualization Technology for Directed I/O specification, whose
 //! numbering drifts between revisions.
 
+mod bits;
 mod cap;
 mod context;
+mod device;
 pub mod dmar;
 mod ecap;
 mod entry_128;
 mod fault;
 mod interrupt;
+mod legacy;
+mod lookup;
+mod place;
 mod reason;
 mod root;
 mod rtaddr;
+mod scalable;
 mod space;
+mod stage;
 mod translate;
 mod unit;
 
+pub use bits::Bits;
 pub use cap::Cap;
 pub use context::{ContextEntry, TranslationType};
 pub use ecap::Ecap;
-pub use fault::{Cause, Fault, Place, Structure, WidthLimit};
+pub use device::{Device, Entries};
+pub use fault::{Cause, Fault, WidthLimit};
 pub use interrupt::{
     DeliveryMode, DestinationMode, Entries, IndexedEntry, Interrupt, InterruptCause, InterruptEntry, InterruptFault,
     InterruptPlace, Irta, Msi, Remapped, SourceValidation, TriggerMode,
 };
+pub(crate) use lookup::at as fault_at;
+pub use place::{Place, Structure};
 pub use reason::FaultReason;
 pub use root::RootEntry;
 pub use rtaddr::{Rtaddr, RtaddrError, TranslationMode};
-pub use space::{AddressSpace, SecondStageSpace};
+pub use scalable::{
+    Half, PasidDirectoryEntry, PasidEntry, PasidTranslation, ScalableContextEntry, ScalableRootEntry,
+};
+pub use space::{AddressSpace, FirstStageSpace, SecondStageSpace};
 pub use translate::{INTERRUPT_RANGE, PathEntry};
-pub use unit::{Device, Unit};
+pub use unit::Unit;
+
+/// What becomes of an entry, or why every request that uses it is refused.
+type Verdict<T> = Result<T, (FaultReason, Cause)>;
 
 /// The address bits of a pointer that lie beyond a host address width of `width` bits, and so are reserved.
 fn beyond_host(width: Option<u8>) -> u64 {

@@ -1,6 +1,5 @@
 use super::entry_128::entry_128;
-use super::{Place, Structure};
-use crate::address::{PhysAddr, SourceId};
+use crate::address::PhysAddr;
 entry_128! {
     /// Root entry of legacy mode: which context table serves a bus. 256 of them, one per bus, fill a page.
     ///
@@ -27,12 +26,6 @@ impl RootEntry {
     #[must_use]
     pub const fn context_table(&self) -> PhysAddr {
         PhysAddr(self.low.get() & !0xfff)
-    }
-
-    /// Where the entry of `bus` stands in the root table at `table`; without an `entry` it can't be read.
-    pub(crate) fn place(table: PhysAddr, bus: u8, entry: Option<&Self>, source_id: Option<SourceId>) -> Place {
-        let entry = entry.map(Self::raw);
-        Place { structure: Structure::Root, table, index: bus.into(), entry, source_id, iova: None }
     }
 
     /// The reserved bits that are set, with a host address width of `width` bits where that is known.

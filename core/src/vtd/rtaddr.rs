@@ -55,8 +55,8 @@ impl fmt::Display for TranslationMode {
         f.write_str(match self {
             Self::Legacy => "legacy mode",
             Self::Scalable => "scalable mode",
-            Self::Extended => "extended mode (deprecated, reserved today)",
-            Self::AbortDma => "abort-DMA mode",
+            Self::Extended => "extended mode (deprecated with ECAP.ECS, reserved without)",
+            Self::AbortDma => "abort-DMA mode, which blocks every request and has no tables",
         })
     }
 }
@@ -76,7 +76,7 @@ pub enum RtaddrError {
     },
     /// The mode is one that iopt does not walk.
     #[error(
-        "root table address {value:#x}: expected legacy mode (bits 11:10 = 00), found {mode}, which is not supported yet"
+        "root table address {value:#x}: expected legacy or scalable mode (bits 11:10 = 00 or 01), found {mode}"
     )]
     Mode {
         /// The value.

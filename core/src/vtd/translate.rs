@@ -1,10 +1,11 @@
 use super::{
-    AddressSpace, Cause, ContextEntry, Device, Fault, FaultReason, Place, RootEntry, SecondStageSpace, Structure, Unit,
+    AddressSpace, Bits, Cause, Device, Fault, FaultReason, FirstStageSpace, Place, SecondStageSpace, Structure, Unit,
 };
 use crate::access::{Access, Permissions};
-use crate::address::{Iova, PhysAddr, PhysRange, SourceId};
-use crate::memory::{Page, PhysReader, ReadError, lend_or_copy};
-use crate::radix::{self, Refusal, Translation, Visit};
+use crate::address::{Iova, PhysAddr, PhysRange, Requester};
+use crate::format::FirstStage;
+use crate::memory::{Page, PhysReader};
+use crate::radix::{self, Format, Refusal, Translation, Visit};
 
 /// First and last byte of the interrupt address range: requests without PASID to it are interrupts, and no
 /// translation may lead into it.
@@ -16,13 +17,6 @@ fn is_interrupt(iova: Iova) -> bool {
     INTERRUPT_RANGE.0 <= iova.0 && iova.0 <= INTERRUPT_RANGE.1
 }
 
-/// Its place is where the tables would begin, if they were looked at.
-#[cold]
-fn interrupt(root_table: PhysAddr, source_id: SourceId, iova: Iova) -> Fault {
-    let place = RootEntry::place(root_table, source_id.bus(), None, Some(source_id));
-    Fault { reason: None, cause: Cause::InterruptRequest, place: Place { iova: Some(iova), ..place } }
-}
-
 /// An entry that a translation went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathEntry {
@@ -32,56 +26,15 @@ pub struct PathEntry {
     pub table: PhysAddr,
     /// The index of the entry in it.
     pub index: u16,
-    /// The entry: 64 bits of a page table, 128 of a root or context table.
-    pub entry: u128,
+    /// The entry.
+    pub entry: Bits,
 }
 
 impl Unit {
-    /// Finds the device behind `source_id` as hardware does for an untranslated request without PASID: root
-    /// entry fetched, present, reserved bits; then the context entry. Calls `visit` for each entry fetched.
+    /// Translates one request of `requester`, with every check in the hardware's order. Calls `visit` for each
+    /// entry fetched.
     ///
-    /// # Errors
-    /// The [`Fault`] of the first check that fails.
-    pub fn device<R: PhysReader + ?Sized>(
-        &self,
-        reader: &R,
-        source_id: SourceId,
-        copy: &mut Page,
-        mut visit: impl FnMut(PathEntry),
-    ) -> Result<Device, Fault> {
-        let unreadable = |error: ReadError, reason, place| {
-            let cause = Cause::Unreadable(error);
-            Fault { reason: cause.reason(reason), cause, place }
-        };
-
-        let (table, bus) = (self.rtaddr().root_table(), source_id.bus());
-        let page = lend_or_copy(reader, table, copy).map_err(|error| {
-            unreadable(error, FaultReason::RootUnreadable, RootEntry::place(table, bus, None, Some(source_id)))
-        })?;
-        let root_entry = entry_at(RootEntry::table(page), bus);
-        let at_root = RootEntry::place(table, bus, Some(&root_entry), Some(source_id));
-        visit(at_root.into());
-        self.check_root(&root_entry).map_err(|(reason, cause)| Fault {
-            reason: Some(reason),
-            cause,
-            place: at_root,
-        })?;
-
-        let page = lend_or_copy(reader, root_entry.context_table(), copy)
-            .map_err(|error| unreadable(error, FaultReason::ContextUnreadable, at_root))?;
-        let context_entry = entry_at(ContextEntry::table(page), source_id.devfn());
-        let at_context = context_entry.place(source_id, &root_entry);
-        visit(at_context.into());
-        let space = self.check_context(&context_entry).map_err(|(reason, cause)| Fault {
-            reason: Some(reason),
-            cause,
-            place: at_context,
-        })?;
-        Ok(Device { source_id, root_table: table, root_entry, context_entry, space })
-    }
-
-    /// Translates one request of `source_id` without PASID, with every check in the hardware's order. Calls
-    /// `visit` for each entry fetched.
+    /// Accessed and dirty bits need not be set: a reader of tables does not set them.
     ///
     /// # Errors
     /// The [`Fault`] that the hardware would record.
@@ -111,14 +64,15 @@ impl Unit {
     pub fn translate<R: PhysReader + ?Sized>(
         &self,
         reader: &R,
-        source_id: SourceId,
+        requester: impl Into<Requester>,
         iova: Iova,
         access: Access,
         copy: &mut Page,
         mut visit: impl FnMut(PathEntry),
     ) -> Result<Translation, Fault> {
-        self.check_interrupt(source_id, iova)?;
-        let device = self.device(reader, source_id, copy, &mut visit);
+        let requester = requester.into();
+        self.check_interrupt(requester, iova)?;
+        let device = self.device(reader, requester, copy, &mut visit);
         let at_iova = |mut fault: Fault| {
             fault.place.iova = Some(iova);
             fault
@@ -126,39 +80,29 @@ impl Unit {
         device.map_err(at_iova)?.translate(reader, iova, access, copy, visit)
     }
 
-    /// Whether a request of `source_id` without PASID to `iova` is one that the tables decide about.
+    /// Whether a request of `requester` to `iova` is one that the tables decide about.
     ///
     /// # Errors
     /// A [`Fault`] without a reason, by [`Cause::InterruptRequest`], when it is an interrupt instead.
-    pub fn check_interrupt(&self, source_id: SourceId, iova: Iova) -> Result<(), Fault> {
-        if is_interrupt(iova) { Err(interrupt(self.rtaddr().root_table(), source_id, iova)) } else { Ok(()) }
-    }
-
-    /// # Errors
-    /// The fault reason of every request to the bus, and what is wrong.
-    pub(crate) fn check_root(&self, entry: &RootEntry) -> Result<(), (FaultReason, Cause)> {
-        if !entry.present() {
-            return Err((FaultReason::RootNotPresent, Cause::NotPresent));
+    pub fn check_interrupt(&self, requester: impl Into<Requester>, iova: Iova) -> Result<(), Fault> {
+        let requester = requester.into();
+        if requester.pasid.is_none() && is_interrupt(iova) {
+            return Err(interrupt(self.root_place(requester.source_id), iova));
         }
-        match self.root_reserved(entry) {
-            0 => Ok(()),
-            bits => Err((FaultReason::RootReserved, Cause::ReservedBits(bits))),
-        }
-    }
-
-    /// # Errors
-    /// The fault reason of every request of the device, and what is wrong.
-    pub(crate) fn check_context(&self, entry: &ContextEntry) -> Result<AddressSpace, (FaultReason, Cause)> {
-        if !entry.present() {
-            return Err((FaultReason::ContextNotPresent, Cause::NotPresent));
-        }
-        self.address_space(entry)
+        Ok(())
     }
 }
 
+/// Its place is where the tables would begin, if they were looked at.
+#[cold]
+fn interrupt(place: Place, iova: Iova) -> Fault {
+    let place = Place { iova: Some(iova), ..place };
+    Fault { reason: None, cause: Cause::InterruptRequest, place, suppressed: false }
+}
+
 impl Device {
-    /// Translates one request of this device, as [`Unit::translate`] does, without fetching its root and
-    /// context entries again.
+    /// Translates one request of this device, as [`Unit::translate`] does, without fetching the entries that lead to
+    /// its page tables again.
     ///
     /// # Errors
     /// The [`Fault`] that the hardware would record.
@@ -171,19 +115,37 @@ impl Device {
         copy: &mut Page,
         mut visit: impl FnMut(PathEntry),
     ) -> Result<Translation, Fault> {
-        if is_interrupt(iova) {
-            return Err(interrupt(self.root_table, self.source_id, iova));
+        if !self.with_pasid && is_interrupt(iova) {
+            let place = Place::root(self.root_table, self.source_id.bus(), None, Some(self.source_id));
+            return Err(interrupt(place, iova));
         }
-        let space = match &self.space {
-            AddressSpace::SecondStage(space) => space,
-            AddressSpace::PassThrough { host_address_width } => return self.pass_through(iova, *host_address_width),
-        };
-        if iova.0.checked_shr(u32::from(space.input_bits)).unwrap_or(0) != 0 {
-            return Err(self.refuse(iova, Some(FaultReason::AddressTooWide), space.too_wide()));
+        match &self.space {
+            AddressSpace::SecondStage(space) => {
+                if !space.reaches(iova.0) {
+                    return Err(self.refuse(iova, self.second_stage_reasons().too_wide, space.too_wide()));
+                }
+                let visit = |entry| visit(second_stage(entry));
+                let found = radix::translate(reader, &space.format, space.root, iova, access, copy, visit);
+                self.judge_second_stage(iova, access, found)
+            }
+            AddressSpace::FirstStage(space) => {
+                if !space.format.accepts(iova) {
+                    return Err(self.refuse(iova, FaultReason::NotCanonical, space.not_canonical()));
+                }
+                let visit = |entry| visit(first_stage(entry));
+                let found = radix::translate(reader, &space.format, space.root, iova, access, copy, visit);
+                self.judge_first_stage(space, iova, access, found)
+            }
+            AddressSpace::Nested(..) => Err(self.refuse(iova, FaultReason::PasidEntryInvalid, Cause::NotPresent)),
+            AddressSpace::PassThrough { host_address_width } => self.pass_through(iova, *host_address_width),
+            AddressSpace::Blocked(reason) => {
+                let cause = match reason {
+                    FaultReason::ScalablePasidDisabled => Cause::PasidDisabled,
+                    _ => Cause::NotPresent,
+                };
+                Err(self.refuse(iova, *reason, cause))
+            }
         }
-        let translated =
-            radix::translate(reader, &space.format, space.root, iova, access, copy, |entry| visit(entry.into()));
-        self.judge(iova, access, translated)
     }
 
     /// Translates many requests of this device at once, which takes less time than one after the other: their
@@ -197,11 +159,21 @@ impl Device {
         copy: &mut Page,
         mut done: impl FnMut(usize, Result<Translation, Fault>),
     ) {
+        let reaches_tables = |iova: &Iova| self.with_pasid || !is_interrupt(*iova);
+        let iova_at = |at: usize| iovas.get(at).copied().unwrap_or_default();
         match &self.space {
-            AddressSpace::SecondStage(space) if iovas.iter().all(|iova| self.goes_through(space, *iova)) => {
-                radix::translate_all(reader, &space.format, space.root, iovas, access, copy, |at, translated| {
-                    let iova = iovas.get(at).copied().unwrap_or_default();
-                    done(at, self.judge(iova, access, translated));
+            AddressSpace::SecondStage(space)
+                if iovas.iter().all(|iova| reaches_tables(iova) && space.reaches(iova.0)) =>
+            {
+                radix::translate_all(reader, &space.format, space.root, iovas, access, copy, |at, found| {
+                    done(at, self.judge_second_stage(iova_at(at), access, found));
+                });
+            }
+            AddressSpace::FirstStage(space)
+                if iovas.iter().all(|iova| reaches_tables(iova) && space.format.accepts(*iova)) =>
+            {
+                radix::translate_all(reader, &space.format, space.root, iovas, access, copy, |at, found| {
+                    done(at, self.judge_first_stage(space, iova_at(at), access, found));
                 });
             }
             _ => {
@@ -212,106 +184,165 @@ impl Device {
         }
     }
 
-    /// Whether a request to `iova` is translated by the page tables at all.
     #[inline]
-    fn goes_through(&self, space: &SecondStageSpace, iova: Iova) -> bool {
-        !is_interrupt(iova) && iova.0.checked_shr(u32::from(space.input_bits)).unwrap_or(0) == 0
-    }
-
-    /// What the hardware makes of what the page tables say.
-    #[inline]
-    fn judge(
+    fn judge_second_stage(
         &self,
         iova: Iova,
         access: Access,
-        translated: Result<Translation, Refusal>,
+        found: Result<Translation, Refusal>,
     ) -> Result<Translation, Fault> {
-        let (first, last) = INTERRUPT_RANGE;
-        match translated {
-            Ok(translation) => {
-                let page = PhysRange::block(translation.phys, translation.page_size_log2);
-                if page.first().0 <= last && page.last().0 >= first {
-                    let cause = Cause::InterruptRangeOutput(page.first());
-                    return Err(self.refuse_at(iova, translation.leaf, Some(FaultReason::InterruptRangeOutput), cause));
-                }
-                Ok(translation)
-            }
-            Err(refused) => Err(self.refused(iova, access, refused)),
+        match found {
+            Ok(translation) => self.judge_output(iova, translation, second_stage),
+            Err(refusal) => Err(self.refused_by_second_stage(iova, access, refusal)),
         }
+    }
+
+    #[inline]
+    fn judge_first_stage(
+        &self,
+        space: &FirstStageSpace,
+        iova: Iova,
+        access: Access,
+        found: Result<Translation, Refusal>,
+    ) -> Result<Translation, Fault> {
+        match found {
+            Ok(translation) => self.judge_output(iova, translation, first_stage),
+            Err(refusal) => Err(self.refused_by_first_stage(space, iova, access, refusal)),
+        }
+    }
+
+    /// Nothing may lead into the interrupt address range.
+    #[inline]
+    fn judge_output(
+        &self,
+        iova: Iova,
+        translation: Translation,
+        entry: fn(Visit) -> PathEntry,
+    ) -> Result<Translation, Fault> {
+        let page = PhysRange::block(translation.phys, translation.page_size_log2);
+        if overlaps_interrupts(page) {
+            let cause = Cause::InterruptRangeOutput(page.first());
+            let reason = self.second_stage_reasons().interrupt_range;
+            return Err(self.refuse_at(iova, translation.leaf.map(entry), reason, cause));
+        }
+        Ok(translation)
     }
 
     fn pass_through(&self, iova: Iova, host_address_width: Option<u8>) -> Result<Translation, Fault> {
-        if !self.space.input().contains(iova) {
-            if let Some(bits) = host_address_width {
-                let cause = Cause::TooWide { bits, limit: super::WidthLimit::Host };
-                return Err(self.refuse(iova, Some(FaultReason::AddressTooWide), cause));
-            }
+        if let Some(bits) = host_address_width.filter(|_| self.space.input().is_none_or(|input| !input.contains(iova))) {
+            let cause = Cause::TooWide { bits, limit: super::WidthLimit::Host };
+            return Err(self.refuse(iova, self.second_stage_reasons().pass_through_too_wide, cause));
         }
-        Ok(Translation { phys: PhysAddr(iova.0), page_size_log2: 12, permissions: Permissions::READ_WRITE, leaf: None })
+        let translation = Translation {
+            phys: PhysAddr(iova.0),
+            page_size_log2: 12,
+            permissions: Permissions::READ_WRITE,
+            leaf: None,
+        };
+        self.judge_output(iova, translation, second_stage)
     }
 
     #[cold]
-    fn refused(&self, iova: Iova, access: Access, refusal: Refusal) -> Fault {
-        let denied = match access {
-            Access::Read => FaultReason::ReadDenied,
-            Access::Write => FaultReason::WriteDenied,
-        };
+    fn refused_by_second_stage(&self, iova: Iova, access: Access, refusal: Refusal) -> Fault {
+        let reasons = self.second_stage_reasons();
         match refusal {
-            Refusal::Denied(entry) => self.refuse_at(iova, Some(entry), Some(denied), Cause::Denied(access)),
+            Refusal::Denied(entry) => {
+                let reason = match access {
+                    Access::Read => reasons.read_denied,
+                    Access::Write => reasons.write_denied,
+                };
+                self.refuse_at(iova, Some(second_stage(entry)), reason, Cause::Denied(access))
+            }
             Refusal::ReservedBits(entry, bits) => {
-                let cause = Cause::ReservedBits(bits.into());
-                self.refuse_at(iova, Some(entry), Some(FaultReason::PageTableReserved), cause)
+                self.refuse_at(iova, Some(second_stage(entry)), reasons.reserved, Cause::ReservedBits(bits.into()))
             }
             Refusal::Unreadable(error, parent) => {
-                let cause = Cause::Unreadable(error);
-                let reason = match parent {
-                    Some(_) => FaultReason::PageTableUnreadable,
-                    None => FaultReason::ContextInvalid,
-                };
-                self.refuse_at(iova, parent, cause.reason(reason), cause)
+                let reason = if parent.is_some() { reasons.unreadable } else { reasons.top_unreadable };
+                self.refuse_at(iova, parent.map(second_stage), reason, Cause::Unreadable(error))
             }
         }
     }
 
-    /// A fault at this page-table entry, or without one at the context entry.
     #[cold]
-    fn refuse_at(&self, iova: Iova, entry: Option<Visit>, reason: Option<FaultReason>, cause: Cause) -> Fault {
-        let context = self.context_entry.place(self.source_id, &self.root_entry);
-        let place = match entry.map(PathEntry::from) {
-            Some(PathEntry { structure, table, index, entry }) => {
-                Place { structure, table, index, entry: Some(entry), ..context }
+    fn refused_by_first_stage(
+        &self,
+        space: &FirstStageSpace,
+        iova: Iova,
+        access: Access,
+        refusal: Refusal,
+    ) -> Fault {
+        match refusal {
+            Refusal::Denied(entry) => {
+                let (reason, cause) = if !FirstStage::is_present(entry.raw) {
+                    (FaultReason::FirstStageNotPresent, Cause::NotPresent)
+                } else if space.format.permissions(entry.raw) == Permissions::NONE {
+                    (FaultReason::UserDenied, Cause::Supervisor)
+                } else {
+                    (FaultReason::FirstStageWriteDenied, Cause::Denied(access))
+                };
+                self.refuse_at(iova, Some(first_stage(entry)), reason, cause)
             }
-            None => context,
-        };
-        Fault { reason, cause, place: Place { iova: Some(iova), ..place } }
+            Refusal::ReservedBits(entry, bits) => {
+                let cause = Cause::ReservedBits(bits.into());
+                self.refuse_at(iova, Some(first_stage(entry)), FaultReason::FirstStageReserved, cause)
+            }
+            Refusal::Unreadable(error, parent) => {
+                let reason = match parent {
+                    Some(_) => FaultReason::FirstStageUnreadable,
+                    None => FaultReason::FirstStageTopUnreadable,
+                };
+                self.refuse_at(iova, parent.map(first_stage), reason, Cause::Unreadable(error))
+            }
+        }
     }
 
-    /// A fault at the context entry.
+    /// A fault at this page-table entry, or without one at the entry that leads to the page tables.
     #[cold]
-    fn refuse(&self, iova: Iova, reason: Option<FaultReason>, cause: Cause) -> Fault {
+    fn refuse_at(&self, iova: Iova, entry: Option<PathEntry>, reason: FaultReason, cause: Cause) -> Fault {
+        let place = match (entry, self.place()) {
+            (Some(PathEntry { structure, table, index, entry }), place) => {
+                Place { structure, table, index, entry: Some(entry), ..place }
+            }
+            (None, place) => place,
+        };
+        Fault::new(reason, cause, Place { iova: Some(iova), ..place }, self.fault_disabled())
+    }
+
+    /// A fault at the entry that leads to the page tables.
+    #[cold]
+    fn refuse(&self, iova: Iova, reason: FaultReason, cause: Cause) -> Fault {
         self.refuse_at(iova, None, reason, cause)
     }
 }
 
-#[allow(clippy::indexing_slicing, reason = "a u8 can't leave an array of 256")]
-pub(super) fn entry_at<T: Copy>(table: &[T; 256], index: u8) -> T {
-    table[usize::from(index)]
+/// Whether any byte of `memory` is an interrupt address.
+#[inline]
+pub(crate) fn overlaps_interrupts(memory: PhysRange) -> bool {
+    memory.first().0 <= INTERRUPT_RANGE.1 && memory.last().0 >= INTERRUPT_RANGE.0
 }
 
-impl From<Visit> for PathEntry {
-    #[inline]
-    fn from(visit: Visit) -> Self {
-        Self {
-            structure: Structure::PageTable(visit.level),
-            table: visit.table,
-            index: visit.index,
-            entry: visit.raw.into(),
-        }
-    }
+#[inline]
+pub(crate) fn first_stage(visit: Visit) -> PathEntry {
+    page_table(Structure::FirstStage(visit.level), visit)
+}
+
+#[inline]
+pub(crate) fn second_stage(visit: Visit) -> PathEntry {
+    page_table(Structure::SecondStage(visit.level), visit)
+}
+
+#[inline]
+fn page_table(structure: Structure, visit: Visit) -> PathEntry {
+    PathEntry { structure, table: visit.table, index: visit.index, entry: visit.raw.into() }
 }
 
 impl From<Place> for PathEntry {
     fn from(place: Place) -> Self {
-        Self { structure: place.structure, table: place.table, index: place.index, entry: place.entry.unwrap_or(0) }
+        Self {
+            structure: place.structure,
+            table: place.table,
+            index: place.index,
+            entry: place.entry.unwrap_or_default(),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! [`UnitWalk`] is pulled with [`next`](UnitWalk::next), or pushed through a [`Visitor`] by [`visit`](UnitWalk::visit). Whatever can't be followed is a [`Fault`] with its place, and
 //! the rest is walked all the same.
 
+mod devices;
 mod unit;
 
 pub(crate) use unit::Event;

@@ -1,24 +1,25 @@
+use super::devices::{Devices, Fetch, Pages};
 use super::{Flow, Step, Visitor};
-use crate::address::{Iova, IovaRange, SourceId};
-use crate::format::SecondStage;
+use crate::address::{Iova, IovaRange, Pasid, PhysAddr, SourceId};
+use crate::format::{FirstStage, SecondStage};
 use crate::memory::{Page, PhysReader};
-use crate::radix::{Cursor, Defect, Extent, Found, Malformed, Statistics, Table, TableScratch};
-use crate::vtd::{AddressSpace, Cause, ContextEntry, Device, Fault, FaultReason, Place, RootEntry, Structure, Unit};
+use crate::radix::{Cursor, Defect, Extent, Found, Malformed, Run, Statistics, Table, TableScratch};
+use crate::vtd::{AddressSpace, Cause, Device, Fault, FaultReason, Place, Structure, Unit};
 
-/// Room for one page of each table on a path, 32 KiB: for readers that can't lend. The caller decides where
+/// Room for one page of each table on a path, 64 KiB: for readers that can't lend. The caller decides where
 /// it lives.
 #[derive(Clone, Debug)]
 pub struct Scratch {
-    root: Page,
-    context: Page,
-    tables: TableScratch,
+    pages: Pages,
+    first_stage: TableScratch,
+    second_stage: TableScratch,
 }
 
 impl Scratch {
     /// Room with nothing in it.
     #[must_use]
     pub const fn new() -> Self {
-        Self { root: Page::ZERO, context: Page::ZERO, tables: [Page::ZERO; 6] }
+        Self { pages: Pages::new(), first_stage: [Page::ZERO; 6], second_stage: [Page::ZERO; 6] }
     }
 }
 
@@ -56,39 +57,27 @@ impl Default for Scratch {
 /// ```
 #[derive(Debug)]
 pub struct UnitWalk<'m, R: ?Sized> {
-    unit: Unit,
     reader: &'m R,
-    root_copy: &'m mut Page,
-    context_copy: &'m mut Page,
-    /// The tables if they were lent; otherwise they are in the copies.
-    root: Option<&'m Page>,
-    context: Option<&'m Page>,
-    cursor: Cursor<'m, R, SecondStage>,
+    devices: Devices<'m>,
+    first: Cursor<'m, R, FirstStage>,
+    second: Cursor<'m, R, SecondStage>,
     stage: Stage,
-    /// The bus whose root entry is looked at next; 256 after the last.
-    bus: u16,
-    /// The devfn whose context entry is looked at next; 256 after the last.
-    devfn: u16,
-    root_entry: RootEntry,
     device: Option<Device>,
     faults: u64,
-    only: Option<SourceId>,
     window: IovaRange,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing has been read.
-    Root,
-    /// The next root entry comes.
-    Bus,
-    /// The next context entry comes.
-    Context,
+    /// The next device comes.
+    Device,
     /// The page tables of the current device come.
     Enter,
-    /// The cursor is in the page tables of the current device.
-    Tables,
-    /// The cursor looks for leaves that the tables have and the unit can't reach.
+    /// The cursor is in the first-stage tables of the current device.
+    First,
+    /// The cursor is in the second-stage tables of the current device.
+    Second,
+    /// The cursor looks for leaves that the second stage has and the unit can't reach.
     Beyond,
     /// There is no more.
     Done,
@@ -106,22 +95,21 @@ impl Unit {
     /// Walks all tables of this unit.
     pub fn walk<'m, R: PhysReader + ?Sized>(&self, reader: &'m R, scratch: &'m mut Scratch) -> UnitWalk<'m, R> {
         UnitWalk {
-            unit: *self,
             reader,
-            root_copy: &mut scratch.root,
-            context_copy: &mut scratch.context,
-            root: None,
-            context: None,
-            cursor: Cursor::new(reader, &mut scratch.tables),
-            stage: Stage::Root,
-            bus: 0,
-            devfn: 0,
-            root_entry: RootEntry::new(0, 0),
+            devices: Devices::new(self, &mut scratch.pages),
+            first: Cursor::new(reader, &mut scratch.first_stage),
+            second: Cursor::new(reader, &mut scratch.second_stage),
+            stage: Stage::Device,
             device: None,
             faults: 0,
-            only: None,
             window: IovaRange::all(),
         }
+    }
+}
+
+impl<'m, R: PhysReader + ?Sized> Fetch<'m> for (&'m R, &mut Cursor<'m, R, SecondStage>) {
+    fn fetch(&mut self, addr: PhysAddr, copy: &mut Page) -> Result<Option<&'m Page>, Defect> {
+        self.1.fetch(self.0, addr, copy)
     }
 }
 
@@ -129,7 +117,14 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     /// Visits this device only.
     #[must_use]
     pub fn only_device(mut self, source_id: SourceId) -> Self {
-        self.only = Some(source_id);
+        self.devices.only_device(source_id);
+        self
+    }
+
+    /// Visits only this PASID of each device.
+    #[must_use]
+    pub fn only_pasid(mut self, pasid: Pasid) -> Self {
+        self.devices.only_pasid(pasid);
         self
     }
 
@@ -140,11 +135,12 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
         self
     }
 
-    /// Visits at most this many table pages, root and context tables included. When they are used up, the walk
-    /// ends with a [`Cause::Budget`].
+    /// Visits at most this many table pages, of all kinds. When they are used up, the walk ends with a
+    /// [`Cause::Budget`].
     #[must_use]
     pub fn max_tables(mut self, max_tables: u64) -> Self {
-        self.cursor.set_max_tables(max_tables);
+        self.first.set_max_tables(max_tables);
+        self.second.set_max_tables(max_tables);
         self
     }
 
@@ -157,15 +153,17 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     /// What has been done so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        Statistics { faults: self.faults, ..self.cursor.statistics() }
+        let statistics = if self.stage == Stage::First { self.first.statistics() } else { self.second.statistics() };
+        Statistics { faults: self.faults, ..statistics }
     }
 
     /// Leaves out what is below the last step: the rest of the device, or of the table.
     pub fn skip(&mut self) {
         match self.stage {
-            Stage::Enter => self.stage = Stage::Context,
-            Stage::Tables | Stage::Beyond => self.cursor.skip_table(),
-            Stage::Root | Stage::Bus | Stage::Context | Stage::Done => {}
+            Stage::Enter => self.stage = Stage::Device,
+            Stage::First => self.first.skip_table(),
+            Stage::Second | Stage::Beyond => self.second.skip_table(),
+            Stage::Device | Stage::Done => {}
         }
     }
 
@@ -187,12 +185,15 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     pub fn visit<V: Visitor + ?Sized>(&mut self, visitor: &mut V) {
         loop {
             let mut flow = Flow::Enter;
-            if self.stage == Stage::Tables {
-                self.cursor.drain(|run| {
-                    flow = visitor.run(run);
-                    flow == Flow::Enter
-                });
-            }
+            let mut visit = |run: &Run<'_>| {
+                flow = visitor.run(run);
+                flow == Flow::Enter
+            };
+            match self.stage {
+                Stage::Second => self.second.drain(&mut visit),
+                Stage::First => self.first.drain(&mut visit),
+                _ => true,
+            };
             if flow == Flow::Enter {
                 flow = match self.next() {
                     Some(Step::Device(device)) => visitor.device(device),
@@ -212,213 +213,180 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
 
     /// The run that [`advance`](Self::advance) returned last.
     #[inline]
-    pub(crate) fn run(&self, extent: &Extent) -> Option<crate::radix::Run<'_>> {
-        self.cursor.run(extent)
+    pub(crate) fn run(&self, extent: &Extent) -> Option<Run<'_>> {
+        if self.stage == Stage::First { self.first.run(extent) } else { self.second.run(extent) }
     }
 
     #[inline]
     pub(crate) fn advance(&mut self) -> Option<Event> {
         loop {
-            match self.stage {
-                Stage::Tables => match self.cursor.advance() {
-                    Some(Found::Run(extent)) => return Some(Event::Run(extent)),
-                    Some(Found::Table(table)) => return Some(Event::Table(table)),
-                    Some(Found::Malformed(malformed)) => {
-                        let fault = self.malformed(&malformed);
-                        return Some(self.fault(fault));
+            let found = match self.stage {
+                Stage::Second => self.second.advance(),
+                Stage::First => self.first.advance(),
+                _ => {
+                    match self.advance_device() {
+                        Some(event) => return Some(event),
+                        None if self.stage == Stage::Done => return None,
+                        None => continue,
                     }
-                    None => self.leave_window(),
-                },
-                Stage::Root => match self.read_root() {
-                    Ok(()) => self.stage = Stage::Bus,
-                    Err(fault) => {
-                        self.stage = Stage::Done;
-                        return Some(self.fault(fault));
-                    }
-                },
-                Stage::Bus => match self.next_bus() {
-                    Some(Ok(())) => self.stage = Stage::Context,
-                    Some(Err(fault)) => return Some(self.fault(fault)),
-                    None => self.stage = Stage::Done,
-                },
-                Stage::Context => match self.next_device() {
-                    Some(Ok(device)) => {
-                        self.device = Some(device);
-                        self.stage = Stage::Enter;
-                        return Some(Event::Device);
-                    }
-                    Some(Err(fault)) => return Some(self.fault(fault)),
-                    None => self.stage = Stage::Bus,
-                },
-                Stage::Enter => match self.enter_tables() {
-                    Some(Ok(table)) => return Some(Event::Table(table)),
-                    Some(Err(fault)) => return Some(self.fault(fault)),
-                    None => {}
-                },
-                Stage::Beyond => match self.find_beyond() {
-                    Some(fault) => return Some(self.fault(fault)),
-                    None => self.stage = Stage::Context,
-                },
-                Stage::Done => return None,
-            }
-        }
-    }
-
-    fn read_root(&mut self) -> Result<(), Fault> {
-        let table = self.unit.rtaddr().root_table();
-        let bus = self.only.map_or(0, SourceId::bus);
-        let place = RootEntry::place(table, bus, None, self.only);
-        let fetched = self.cursor.fetch(self.reader, table, self.root_copy);
-        self.root = fetched.map_err(|defect| unfollowed(defect, FaultReason::RootUnreadable, place))?;
-        self.bus = bus.into();
-        Ok(())
-    }
-
-    /// Goes to the next bus that has a context table.
-    fn next_bus(&mut self) -> Option<Result<(), Fault>> {
-        let last = self.only.map_or(255, |source| source.bus().into());
-        while self.bus <= last {
-            let bus = self.bus;
-            self.bus = bus.wrapping_add(1);
-            let entry = *RootEntry::table(self.root.unwrap_or(self.root_copy)).get(usize::from(bus))?;
-            if !entry.present() {
-                continue;
-            }
-            let number = u8::try_from(bus).unwrap_or(0);
-            let place = RootEntry::place(self.unit.rtaddr().root_table(), number, Some(&entry), self.only);
-            if let Err((reason, cause)) = self.unit.check_root(&entry) {
-                return Some(Err(Fault { reason: Some(reason), cause, place }));
-            }
-            self.root_entry = entry;
-            self.devfn = self.only.map_or(0, |source| source.devfn().into());
-            let fetched = self.cursor.fetch(self.reader, entry.context_table(), self.context_copy);
-            return Some(match fetched {
-                Ok(context) => {
-                    self.context = context;
-                    Ok(())
                 }
-                Err(defect) => Err(unfollowed(defect, FaultReason::ContextUnreadable, place)),
-            });
-        }
-        None
-    }
-
-    /// Finds the next device of this bus.
-    fn next_device(&mut self) -> Option<Result<Device, Fault>> {
-        let last = self.only.map_or(255, |source| source.devfn().into());
-        while self.devfn <= last {
-            let devfn = self.devfn;
-            self.devfn = devfn.wrapping_add(1);
-            let context_entry =
-                *ContextEntry::table(self.context.unwrap_or(self.context_copy)).get(usize::from(devfn))?;
-            if !context_entry.present() {
-                continue;
-            }
-            // The bus counter is already at the next bus.
-            let [bus, devfn] = [self.bus.wrapping_sub(1), devfn].map(|number| u8::try_from(number).unwrap_or(0));
-            let source_id = SourceId::new(bus, devfn);
-            let (root_table, root_entry) = (self.unit.rtaddr().root_table(), self.root_entry);
-            return Some(match self.unit.check_context(&context_entry) {
-                Ok(space) => Ok(Device { source_id, root_table, root_entry, context_entry, space }),
-                Err((reason, cause)) => {
-                    let place = context_entry.place(source_id, &root_entry);
-                    Err(Fault { reason: Some(reason), cause, place })
+            };
+            return Some(match found {
+                Some(Found::Run(extent)) => Event::Run(extent),
+                Some(Found::Table(table)) => Event::Table(table),
+                Some(Found::Malformed(malformed)) => {
+                    let fault = self.malformed(&malformed)?;
+                    self.fault(fault)
+                }
+                None => {
+                    self.leave_tables();
+                    continue;
                 }
             });
         }
-        None
+    }
+
+    /// Takes a step outside of the page tables.
+    fn advance_device(&mut self) -> Option<Event> {
+        match self.stage {
+            Stage::Device => match self.devices.next(&mut (self.reader, &mut self.second)) {
+                Some(Ok(device)) => {
+                    self.device = Some(device);
+                    self.stage = Stage::Enter;
+                    Some(Event::Device)
+                }
+                Some(Err(fault)) => Some(self.fault(fault)),
+                None => {
+                    self.stage = Stage::Done;
+                    None
+                }
+            },
+            Stage::Enter => match self.enter_tables()? {
+                Ok(table) => Some(Event::Table(table)),
+                Err(fault) => Some(self.fault(fault)),
+            },
+            Stage::Beyond => match self.find_beyond() {
+                Some(fault) => Some(self.fault(fault)),
+                None => {
+                    self.stage = Stage::Device;
+                    None
+                }
+            },
+            Stage::First | Stage::Second | Stage::Done => None,
+        }
     }
 
     /// Enters the page tables of the current device, if it has any.
     fn enter_tables(&mut self) -> Option<Result<Table, Fault>> {
-        self.stage = Stage::Context;
+        self.stage = Stage::Device;
         let device = self.device.as_ref()?;
-        let AddressSpace::SecondStage(space) = &device.space else { return None };
-        let window = device.space.input().intersection(&self.window)?;
-        Some(match self.cursor.start(space.format, space.root, window) {
-            Ok(table) => {
-                self.stage = Stage::Tables;
-                Ok(table)
+        let window = device.space.input()?.intersection(&self.window)?;
+        let (stage, entered, reason) = match &device.space {
+            AddressSpace::SecondStage(space) => (
+                Stage::Second,
+                self.second.start(space.format, space.root, window),
+                device.second_stage_reasons().top_unreadable,
+            ),
+            AddressSpace::FirstStage(space) => {
+                self.first.take_over(&mut self.second);
+                (Stage::First, self.first.start(space.format, space.root, window), FaultReason::FirstStageTopUnreadable)
             }
-            Err(defect) => Err(unfollowed(
-                defect,
-                FaultReason::ContextInvalid,
-                device.context_entry.place(device.source_id, &device.root_entry),
-            )),
-        })
+            _ => return None,
+        };
+        match &entered {
+            Ok(_) => self.stage = stage,
+            Err(_) if stage == Stage::First => self.second.take_over(&mut self.first),
+            Err(_) => {}
+        }
+        Some(entered.map_err(|defect| Fault::new(reason, defect.into(), device.place(), device.fault_disabled())))
     }
 
-    /// The walk of the current device is over, but for what its tables map beyond the unit's reach.
-    fn leave_window(&mut self) {
-        self.stage = Stage::Context;
+    /// The walk of the current device is over, but for what its second stage maps beyond the unit's reach.
+    fn leave_tables(&mut self) {
+        if self.stage == Stage::First {
+            self.second.take_over(&mut self.first);
+        }
+        self.stage = Stage::Device;
         let Some(Device { space: AddressSpace::SecondStage(space), .. }) = &self.device else { return };
         let reach = IovaRange::block(Iova(0), space.input_bits);
         let table = IovaRange::block(Iova(0), space.format.input_bits());
         let beyond = reach.last().0.checked_add(1).and_then(|first| IovaRange::new(Iova(first), table.last()));
         if let Some(beyond) = beyond.and_then(|beyond| beyond.intersection(&self.window)) {
-            self.cursor.set_window(beyond);
+            self.second.set_window(beyond);
             self.stage = Stage::Beyond;
         }
     }
 
-    /// The first leaf or malformed entry that the tables have and the unit can't reach.
+    /// The first leaf or malformed entry that the second stage has and the unit can't reach.
     fn find_beyond(&mut self) -> Option<Fault> {
         loop {
-            let (structure, table, index, raw, iova) = match self.cursor.advance()? {
+            let (table, level, index, raw, iova) = match self.second.advance()? {
                 Found::Table(_) => continue,
                 Found::Run(extent) => {
-                    let run = self.cursor.run(&extent)?;
-                    let raw = run.entries.first()?.get();
-                    let place = (Structure::PageTable(run.level), run.table, run.index, raw, run.iova);
+                    let run = self.second.run(&extent)?;
+                    let found = (run.table, run.level, run.index, run.entries.first()?.get(), run.iova);
                     let leaves = run.len() as u64;
-                    self.cursor.forget_leaves(leaves);
-                    place
+                    self.second.forget_leaves(leaves);
+                    found
                 }
                 Found::Malformed(malformed) => {
                     if let Defect::Budget { .. } = malformed.defect {
-                        return Some(self.malformed(&malformed));
+                        return self.malformed(&malformed);
                     }
                     let Malformed { level, table, index, raw, iova, .. } = malformed;
-                    (Structure::PageTable(level), table, index, raw, iova)
+                    (table, level, index, raw, iova)
                 }
             };
             let device = self.device.as_ref()?;
-            let AddressSpace::SecondStage(space) = &device.space else { return None };
-            self.stage = Stage::Context;
-            let source_id = Some(device.source_id);
-            let place = Place { structure, table, index, entry: Some(raw.into()), source_id, iova: Some(iova) };
-            return Some(Fault { reason: Some(FaultReason::AddressTooWide), cause: space.too_wide(), place });
+            let space = device.space.second_stage()?;
+            self.stage = Stage::Device;
+            let place = Place {
+                structure: Structure::SecondStage(level),
+                table,
+                index,
+                entry: Some(raw.into()),
+                iova: Some(iova),
+                ..device.place()
+            };
+            let reason = device.second_stage_reasons().too_wide;
+            return Some(Fault::new(reason, space.too_wide(), place, device.fault_disabled()));
         }
     }
 
-    fn malformed(&self, malformed: &Malformed) -> Fault {
+    fn malformed(&self, malformed: &Malformed) -> Option<Fault> {
+        let device = self.device.as_ref()?;
+        let (reserved, unreadable, structure) = if self.stage == Stage::First {
+            let structure = Structure::FirstStage(malformed.level);
+            (FaultReason::FirstStageReserved, FaultReason::FirstStageUnreadable, structure)
+        } else {
+            let reasons = device.second_stage_reasons();
+            (reasons.reserved, reasons.unreadable, Structure::SecondStage(malformed.level))
+        };
         let reason = match malformed.defect {
-            Defect::ReservedBits(_) => FaultReason::PageTableReserved,
-            _ => FaultReason::PageTableUnreadable,
+            Defect::ReservedBits(_) => reserved,
+            _ => unreadable,
         };
         let place = Place {
-            structure: Structure::PageTable(malformed.level),
+            structure,
             table: malformed.table,
             index: malformed.index,
             entry: Some(malformed.raw.into()),
-            source_id: self.device.map(|device| device.source_id),
             iova: Some(malformed.iova),
+            ..device.place()
         };
-        unfollowed(malformed.defect, reason, place)
+        Some(Fault::new(reason, malformed.defect.into(), place, device.fault_disabled()))
     }
 
     /// An event, and the end of the walk if the budget is used up.
     #[cold]
     fn fault(&mut self, fault: Fault) -> Event {
         if let Cause::Budget { .. } = fault.cause {
+            if self.stage == Stage::First {
+                self.second.take_over(&mut self.first);
+            }
             self.stage = Stage::Done;
         }
         self.faults = self.faults.wrapping_add(1);
         Event::Fault(fault)
     }
-}
-
-fn unfollowed(defect: Defect, reason: FaultReason, place: Place) -> Fault {
-    let cause = Cause::from(defect);
-    Fault { reason: cause.reason(reason), cause, place }
 }

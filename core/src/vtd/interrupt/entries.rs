@@ -1,6 +1,6 @@
 use super::{InterruptCause, InterruptEntry, InterruptFault, Irta};
 use crate::memory::{Page, PhysReader};
-use crate::vtd::translate::entry_at;
+use crate::vtd::lookup::entry_at;
 
 /// A present and well-formed entry with its index in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use super::{IndexedEntry, InterruptCause, InterruptEntry, InterruptFault, Irta, Msi};
 use crate::address::SourceId;
 use crate::memory::{Page, PhysReader, lend_or_copy};
-use crate::vtd::translate::entry_at;
+use crate::vtd::lookup::entry_at;
 
 /// What becomes of an interrupt that is not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -118,7 +118,7 @@ fn step(entry: &PathEntry) -> Step {
     let level = match entry.structure {
         Structure::Root => ROOT,
         Structure::Context => CONTEXT,
-        Structure::PageTable(level) => level,
+        Structure::SecondStage(level) => level,
     };
     Step { level, table: entry.table.0, index: entry.index.into(), entry: entry.entry }
 }

@@ -75,7 +75,7 @@ impl Visitor for Collector {
 
     fn fault(&mut self, fault: &Fault) -> Flow {
         match (fault.place.structure, self.seen.last_mut()) {
-            (Structure::PageTable(_), Some(seen)) => seen.faults.push(*fault),
+            (Structure::SecondStage(_), Some(seen)) => seen.faults.push(*fault),
             _ => self.faults.push(*fault),
         }
         Flow::Enter
@@ -192,7 +192,7 @@ fn as_bad(fault: &Fault) -> Bad {
     let level = match fault.place.structure {
         Structure::Root => twin::ROOT,
         Structure::Context => CONTEXT,
-        Structure::PageTable(level) => level,
+        Structure::SecondStage(level) => level,
     };
     Bad {
         level,
@@ -299,6 +299,6 @@ fn check_budget(unit: &Unit, memory: &SparseMemory<'_>, whole: &Statistics) {
 
 /// The addresses that a fault's entry would map.
 pub fn fault_span(fault: &Fault) -> Option<IovaRange> {
-    let Structure::PageTable(level) = fault.place.structure else { return None };
+    let Structure::SecondStage(level) = fault.place.structure else { return None };
     Some(IovaRange::block(fault.place.iova?, 3 + 9 * level))
 }

@@ -1,0 +1,100 @@
+use super::{
+    AddressSpace, ContextEntry, PasidDirectoryEntry, PasidEntry, Place, RootEntry, ScalableContextEntry,
+    ScalableRootEntry, TranslationType,
+};
+use crate::address::{DomainId, Pasid, PhysAddr, SourceId};
+
+/// A device that has an address space: in legacy mode a present and valid context entry, in scalable mode such a
+/// PASID table entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Whose requests it is about.
+    pub source_id: SourceId,
+    /// The PASID whose entry it is; `None` in legacy mode.
+    pub pasid: Option<Pasid>,
+    /// Whether its requests carry the PASID. Those that don't use the entry of RID_PASID.
+    pub with_pasid: bool,
+    /// The root table that it was found in.
+    pub root_table: PhysAddr,
+    /// The entries on the path to it.
+    pub entries: Entries,
+    /// What its addresses mean.
+    pub space: AddressSpace,
+}
+
+/// The entries that lead to a device's address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// Of legacy mode.
+    Legacy {
+        /// The root entry.
+        root: RootEntry,
+        /// The context entry.
+        context: ContextEntry,
+    },
+    /// Of scalable mode.
+    Scalable {
+        /// The root entry.
+        root: ScalableRootEntry,
+        /// The context entry.
+        context: ScalableContextEntry,
+        /// The PASID directory entry.
+        directory: PasidDirectoryEntry,
+        /// The PASID table entry; `None` if the directory entry leads to none.
+        pasid: Option<PasidEntry>,
+    },
+}
+
+impl Device {
+    /// The domain-id under which the unit caches its translations; `None` if it has no entry that says so.
+    #[must_use]
+    pub fn domain(&self) -> Option<DomainId> {
+        match &self.entries {
+            Entries::Legacy { context, .. } => Some(context.domain()),
+            Entries::Scalable { pasid, .. } => {
+                pasid.filter(PasidEntry::present).map(|entry| entry.domain())
+            }
+        }
+    }
+
+    /// Whether its faults go unrecorded (FPD).
+    #[must_use]
+    pub fn fault_disabled(&self) -> bool {
+        match &self.entries {
+            Entries::Legacy { context, .. } => context.fault_disabled(),
+            Entries::Scalable { context, directory, pasid, .. } => {
+                context.fault_disabled()
+                    || directory.fault_disabled()
+                    || pasid.is_some_and(|entry| entry.fault_disabled())
+            }
+        }
+    }
+
+    /// Whether it may translate by itself (ATS).
+    #[must_use]
+    pub fn device_tlb(&self) -> bool {
+        match &self.entries {
+            Entries::Legacy { context, .. } => context.translation_type() == TranslationType::DeviceTlb,
+            Entries::Scalable { context, .. } => context.device_tlb(),
+        }
+    }
+
+    /// Where the last of its entries stands.
+    pub(crate) fn place(&self) -> Place {
+        let source_id = self.source_id;
+        match &self.entries {
+            Entries::Legacy { root, context } => {
+                Place::context(root.context_table(), source_id.devfn(), context.raw().into(), source_id)
+            }
+            Entries::Scalable { context, directory, pasid, .. } => {
+                let number = self.pasid.unwrap_or_default();
+                match pasid {
+                    Some(entry) => Place::pasid(directory.pasid_table(), entry.words().into(), source_id, number),
+                    None => {
+                        Place::directory(context.directory_table(), directory.raw().into(), source_id, number)
+                    }
+                }
+            }
+        }
+    }
+}
