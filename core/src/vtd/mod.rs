@@ -3,6 +3,7 @@
 //! Section numbers are those of the Intel Virtualization Technology for Directed I/O specification, whose
 //! numbering drifts between revisions.
 
+mod bits;
 mod cap;
 mod context;
 pub mod dmar;
@@ -17,6 +18,7 @@ mod space;
 mod translate;
 mod unit;
 
+pub use bits::Bits;
 pub use cap::Cap;
 pub use context::{ContextEntry, TranslationType};
 pub use ecap::Ecap;
