@@ -17,14 +17,14 @@ pub struct Device {
     /// The root table that it was found in.
     pub root_table: PhysAddr,
     /// The entries on the path to it.
-    pub entries: Entries,
+    pub entries: DeviceEntries,
     /// What its addresses mean.
     pub space: AddressSpace,
 }
 
 /// The entries that lead to a device's address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entries {
+pub enum DeviceEntries {
     /// Of legacy mode.
     Legacy {
         /// The root entry.
@@ -50,10 +50,8 @@ impl Device {
     #[must_use]
     pub fn domain(&self) -> Option<DomainId> {
         match &self.entries {
-            Entries::Legacy { context, .. } => Some(context.domain()),
-            Entries::Scalable { pasid, .. } => {
-                pasid.filter(PasidEntry::present).map(|entry| entry.domain())
-            }
+            DeviceEntries::Legacy { context, .. } => Some(context.domain()),
+            DeviceEntries::Scalable { pasid, .. } => pasid.filter(PasidEntry::present).map(|entry| entry.domain()),
         }
     }
 
@@ -61,8 +59,8 @@ impl Device {
     #[must_use]
     pub fn fault_disabled(&self) -> bool {
         match &self.entries {
-            Entries::Legacy { context, .. } => context.fault_disabled(),
-            Entries::Scalable { context, directory, pasid, .. } => {
+            DeviceEntries::Legacy { context, .. } => context.fault_disabled(),
+            DeviceEntries::Scalable { context, directory, pasid, .. } => {
                 context.fault_disabled()
                     || directory.fault_disabled()
                     || pasid.is_some_and(|entry| entry.fault_disabled())
@@ -74,8 +72,8 @@ impl Device {
     #[must_use]
     pub fn device_tlb(&self) -> bool {
         match &self.entries {
-            Entries::Legacy { context, .. } => context.translation_type() == TranslationType::DeviceTlb,
-            Entries::Scalable { context, .. } => context.device_tlb(),
+            DeviceEntries::Legacy { context, .. } => context.translation_type() == TranslationType::DeviceTlb,
+            DeviceEntries::Scalable { context, .. } => context.device_tlb(),
         }
     }
 
@@ -83,16 +81,14 @@ impl Device {
     pub(crate) fn place(&self) -> Place {
         let source_id = self.source_id;
         match &self.entries {
-            Entries::Legacy { root, context } => {
+            DeviceEntries::Legacy { root, context } => {
                 Place::context(root.context_table(), source_id.devfn(), context.raw().into(), source_id)
             }
-            Entries::Scalable { context, directory, pasid, .. } => {
+            DeviceEntries::Scalable { context, directory, pasid, .. } => {
                 let number = self.pasid.unwrap_or_default();
                 match pasid {
                     Some(entry) => Place::pasid(directory.pasid_table(), entry.words().into(), source_id, number),
-                    None => {
-                        Place::directory(context.directory_table(), directory.raw().into(), source_id, number)
-                    }
+                    None => Place::directory(context.directory_table(), directory.raw().into(), source_id, number),
                 }
             }
         }

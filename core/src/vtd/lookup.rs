@@ -1,7 +1,7 @@
 //! From a request to the address space of its device.
 
 use super::{
-    Cause, ContextEntry, Device, Entries, Fault, FaultReason, Half, PasidDirectoryEntry, PasidEntry, PathEntry,
+    Cause, ContextEntry, Device, DeviceEntries, Fault, FaultReason, Half, PasidDirectoryEntry, PasidEntry, PathEntry,
     Place, RootEntry, ScalableContextEntry, ScalableRootEntry, Unit,
 };
 use crate::address::{PAGE_SIZE, PhysAddr, Requester, SourceId};
@@ -78,7 +78,7 @@ impl<R: PhysReader + ?Sized, V: FnMut(PathEntry)> Path<'_, R, V> {
         let place = Place::context(root.context_table(), source_id.devfn(), context.raw().into(), source_id);
         (self.visit)(place.into());
         let space = self.unit.check_context(&context).map_err(|wrong| at(wrong, place, context.fault_disabled()))?;
-        let entries = Entries::Legacy { root, context };
+        let entries = DeviceEntries::Legacy { root, context };
         Ok(Device { source_id, pasid: None, with_pasid: false, root_table, entries, space })
     }
 
@@ -125,7 +125,7 @@ impl<R: PhysReader + ?Sized, V: FnMut(PathEntry)> Path<'_, R, V> {
         let with_pasid = wanted.is_some();
         let supervisor = !with_pasid && self.unit.rid_privileged(&context);
         let space = self.unit.check_pasid(&entry, supervisor).map_err(|wrong| at(wrong, place, fault_disabled))?;
-        let entries = Entries::Scalable { root, context, directory, pasid: Some(entry) };
+        let entries = DeviceEntries::Scalable { root, context, directory, pasid: Some(entry) };
         Ok(Device { source_id, pasid: Some(pasid), with_pasid, root_table, entries, space })
     }
 }

@@ -10,6 +10,7 @@ mod device;
 pub mod dmar;
 mod ecap;
 mod entry_128;
+mod entry_words;
 mod fault;
 mod interrupt;
 mod legacy;
@@ -27,8 +28,8 @@ mod unit;
 pub use bits::Bits;
 pub use cap::Cap;
 pub use context::{ContextEntry, TranslationType};
+pub use device::{Device, DeviceEntries};
 pub use ecap::Ecap;
-pub use device::{Device, Entries};
 pub use fault::{Cause, Fault, WidthLimit};
 pub use interrupt::{
     DeliveryMode, DestinationMode, Entries, IndexedEntry, Interrupt, InterruptCause, InterruptEntry, InterruptFault,
@@ -39,9 +40,7 @@ pub use place::{Place, Structure};
 pub use reason::FaultReason;
 pub use root::RootEntry;
 pub use rtaddr::{Rtaddr, RtaddrError, TranslationMode};
-pub use scalable::{
-    Half, PasidDirectoryEntry, PasidEntry, PasidTranslation, ScalableContextEntry, ScalableRootEntry,
-};
+pub use scalable::{Half, PasidDirectoryEntry, PasidEntry, PasidTranslation, ScalableContextEntry, ScalableRootEntry};
 pub use space::{AddressSpace, FirstStageSpace, SecondStageSpace};
 pub use translate::{INTERRUPT_RANGE, PathEntry};
 pub use unit::Unit;

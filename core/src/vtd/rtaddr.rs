@@ -75,9 +75,7 @@ pub enum RtaddrError {
         reserved: u64,
     },
     /// The mode is one that iopt does not walk.
-    #[error(
-        "root table address {value:#x}: expected legacy or scalable mode (bits 11:10 = 00 or 01), found {mode}"
-    )]
+    #[error("root table address {value:#x}: expected legacy or scalable mode (bits 11:10 = 00 or 01), found {mode}")]
     Mode {
         /// The value.
         value: u64,

@@ -1,6 +1,6 @@
 //! The same defect of a second-stage table has another code in each mode.
 
-use super::{Device, Entries, FaultReason};
+use super::{Device, DeviceEntries, FaultReason};
 
 pub(crate) struct SecondStageReasons {
     pub top_unreadable: FaultReason,
@@ -38,8 +38,8 @@ const SCALABLE: SecondStageReasons = SecondStageReasons {
 impl Device {
     pub(crate) fn second_stage_reasons(&self) -> &'static SecondStageReasons {
         match self.entries {
-            Entries::Legacy { .. } => &LEGACY,
-            Entries::Scalable { .. } => &SCALABLE,
+            DeviceEntries::Legacy { .. } => &LEGACY,
+            DeviceEntries::Scalable { .. } => &SCALABLE,
         }
     }
 }

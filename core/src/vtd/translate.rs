@@ -1,5 +1,5 @@
 use super::{
-    AddressSpace, Bits, Cause, Device, Fault, FaultReason, FirstStageSpace, Place, SecondStageSpace, Structure, Unit,
+    AddressSpace, Bits, Cause, Device, Fault, FaultReason, FirstStageSpace, Place, Structure, Unit,
 };
 use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr, PhysRange, Requester};
@@ -229,7 +229,8 @@ impl Device {
     }
 
     fn pass_through(&self, iova: Iova, host_address_width: Option<u8>) -> Result<Translation, Fault> {
-        if let Some(bits) = host_address_width.filter(|_| self.space.input().is_none_or(|input| !input.contains(iova))) {
+        if let Some(bits) = host_address_width.filter(|_| self.space.input().is_none_or(|input| !input.contains(iova)))
+        {
             let cause = Cause::TooWide { bits, limit: super::WidthLimit::Host };
             return Err(self.refuse(iova, self.second_stage_reasons().pass_through_too_wide, cause));
         }
@@ -264,13 +265,7 @@ impl Device {
     }
 
     #[cold]
-    fn refused_by_first_stage(
-        &self,
-        space: &FirstStageSpace,
-        iova: Iova,
-        access: Access,
-        refusal: Refusal,
-    ) -> Fault {
+    fn refused_by_first_stage(&self, space: &FirstStageSpace, iova: Iova, access: Access, refusal: Refusal) -> Fault {
         match refusal {
             Refusal::Denied(entry) => {
                 let (reason, cause) = if !FirstStage::is_present(entry.raw) {

@@ -31,7 +31,9 @@ impl Unit {
     pub const fn new(rtaddr: Rtaddr) -> Result<Self, RtaddrError> {
         let value = rtaddr.0;
         match (rtaddr.reserved(), rtaddr.mode()) {
-            (0, TranslationMode::Legacy | TranslationMode::Scalable) => Ok(Self { rtaddr, cap: None, ecap: None, host_address_width: None }),
+            (0, TranslationMode::Legacy | TranslationMode::Scalable) => {
+                Ok(Self { rtaddr, cap: None, ecap: None, host_address_width: None })
+            }
             (0, mode) => Err(RtaddrError::Mode { value, mode }),
             (reserved, _) => Err(RtaddrError::Reserved { value, reserved }),
         }

@@ -4,7 +4,7 @@ use crate::address::{PAGE_SIZE, Pasid, PhysAddr, SourceId};
 use crate::memory::{Page, ReadError, ReadErrorKind};
 use crate::radix::Defect;
 use crate::vtd::{
-    AddressSpace, ContextEntry, Device, Entries, Fault, FaultReason, Half, PasidDirectoryEntry, PasidEntry,
+    AddressSpace, ContextEntry, Device, DeviceEntries, Fault, FaultReason, Half, PasidDirectoryEntry, PasidEntry,
     Place, RootEntry, ScalableContextEntry, ScalableRootEntry, Unit, fault_at,
 };
 
@@ -133,11 +133,6 @@ impl<'m> Devices<'m> {
         self.only_pasid = Some(pasid);
     }
 
-    /// Ends here.
-    pub(super) fn stop(&mut self) {
-        self.stage = Stage::Done;
-    }
-
     /// The next device, or what can't be followed on the way to one; `None` when there is no more.
     pub(super) fn next(&mut self, fetch: &mut impl Fetch<'m>) -> Found {
         loop {
@@ -167,11 +162,8 @@ impl<'m> Devices<'m> {
         if let Err(wrong) = self.unit.check_mode() {
             return Some(Err(fault_at(wrong, place, false)));
         }
-        let reason = if self.unit.is_scalable() {
-            FaultReason::ScalableRootUnreadable
-        } else {
-            FaultReason::RootUnreadable
-        };
+        let reason =
+            if self.unit.is_scalable() { FaultReason::ScalableRootUnreadable } else { FaultReason::RootUnreadable };
         let table = self.root_table();
         match self.root.read(fetch, table) {
             Ok(()) => {
@@ -200,7 +192,13 @@ impl<'m> Devices<'m> {
                 if let Err(wrong) = self.unit.check_root(&entry) {
                     return Some(Err(fault_at(wrong, place, false)));
                 }
-                return self.enter_contexts(entry.context_table(), 0..=255, FaultReason::ContextUnreadable, place, fetch);
+                return self.enter_contexts(
+                    entry.context_table(),
+                    0..=255,
+                    FaultReason::ContextUnreadable,
+                    place,
+                    fetch,
+                );
             }
         }
         self.stage = Stage::Done;
@@ -290,7 +288,7 @@ impl<'m> Devices<'m> {
             let place = Place::context(root.context_table(), source_id.devfn(), context.raw().into(), source_id);
             fault_at(wrong, place, context.fault_disabled())
         })?;
-        let entries = Entries::Legacy { root, context };
+        let entries = DeviceEntries::Legacy { root, context };
         Ok(Device { source_id, pasid: None, with_pasid: false, root_table: self.root_table(), entries, space })
     }
 
@@ -335,8 +333,12 @@ impl<'m> Devices<'m> {
                 self.pasid = page.wrapping_add(1).wrapping_shl(PASIDS_PER_PAGE_LOG2);
                 let (root, half) = self.scalable_root()?;
                 let source_id = self.source_id();
-                let place =
-                    Place::context(root.context_table(half), source_id.devfn() & 0x7f, context.words().into(), source_id);
+                let place = Place::context(
+                    root.context_table(half),
+                    source_id.devfn() & 0x7f,
+                    context.words().into(),
+                    source_id,
+                );
                 let place = Place { pasid: Some(Pasid(first)), ..place };
                 let reason = FaultReason::PasidDirectoryUnreadable;
                 return Some(Err(Fault::new(reason, defect.into(), place, context.fault_disabled())));
@@ -404,9 +406,11 @@ impl<'m> Devices<'m> {
                 let supervisor = pasid == rid_pasid && self.unit.rid_privileged(&context);
                 match self.unit.check_pasid(&entry, supervisor) {
                     Ok(space) => space,
-                    Err(wrong) => return self.device(pasid, Some(entry), AddressSpace::Blocked(wrong.0)).map(|device| {
-                        Err(fault_at(wrong, device.place(), device.fault_disabled()))
-                    }),
+                    Err(wrong) => {
+                        return self
+                            .device(pasid, Some(entry), AddressSpace::Blocked(wrong.0))
+                            .map(|device| Err(fault_at(wrong, device.place(), device.fault_disabled())));
+                    }
                 }
             };
             return self.device(pasid, Some(entry), space).map(Ok);
@@ -422,7 +426,7 @@ impl<'m> Devices<'m> {
             pasid: Some(pasid),
             with_pasid: pasid != self.unit.rid_pasid(&context),
             root_table: self.root_table(),
-            entries: Entries::Scalable { root: self.scalable_root()?.0, context, directory, pasid: entry },
+            entries: DeviceEntries::Scalable { root: self.scalable_root()?.0, context, directory, pasid: entry },
             space,
         })
     }

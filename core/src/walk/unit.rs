@@ -223,13 +223,11 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
             let found = match self.stage {
                 Stage::Second => self.second.advance(),
                 Stage::First => self.first.advance(),
-                _ => {
-                    match self.advance_device() {
-                        Some(event) => return Some(event),
-                        None if self.stage == Stage::Done => return None,
-                        None => continue,
-                    }
-                }
+                _ => match self.advance_device() {
+                    Some(event) => return Some(event),
+                    None if self.stage == Stage::Done => return None,
+                    None => continue,
+                },
             };
             return Some(match found {
                 Some(Found::Run(extent)) => Event::Run(extent),

@@ -3,9 +3,7 @@
 use super::{Half, PasidDirectoryEntry, PasidEntry, PasidTranslation, ScalableContextEntry, ScalableRootEntry};
 use crate::address::Pasid;
 use crate::format::{FirstStage, FirstStageRules, SecondStage, SecondStageRules};
-use crate::vtd::{
-    AddressSpace, Cap, Cause, Ecap, FaultReason, FirstStageSpace, SecondStageSpace, Unit, Verdict,
-};
+use crate::vtd::{AddressSpace, Cap, Cause, Ecap, FaultReason, FirstStageSpace, SecondStageSpace, Unit, Verdict};
 
 impl Unit {
     /// # Errors
@@ -15,7 +13,11 @@ impl Unit {
             return Err((FaultReason::ScalableRootNotPresent, Cause::NotPresent));
         }
         let reserved = entry.reserved(half, self.host_address_width);
-        if reserved.is_zero() { Ok(()) } else { Err((FaultReason::ScalableRootReserved, Cause::ReservedBits(reserved))) }
+        if reserved.is_zero() {
+            Ok(())
+        } else {
+            Err((FaultReason::ScalableRootReserved, Cause::ReservedBits(reserved)))
+        }
     }
 
     /// # Errors
@@ -44,9 +46,7 @@ impl Unit {
     pub(crate) fn select_pasid(&self, context: &ScalableContextEntry, pasid: Option<Pasid>) -> Verdict<Pasid> {
         let limit = context.pasids();
         match pasid {
-            Some(_) if !context.pasid_enabled() => {
-                Err((FaultReason::ScalablePasidDisabled, Cause::PasidDisabled))
-            }
+            Some(_) if !context.pasid_enabled() => Err((FaultReason::ScalablePasidDisabled, Cause::PasidDisabled)),
             Some(pasid) if pasid.0 >= limit => {
                 Err((FaultReason::ScalablePasidTooLarge, Cause::PasidTooLarge { pasid, limit }))
             }
@@ -148,9 +148,6 @@ impl Unit {
             host_address_width: host,
             pages_1g: self.cap.map(Cap::first_stage_1g),
             execute_disable: Some(entry.execute_disable()),
-            supervisor,
-            write_protect: entry.write_protect(),
-            extended_accessed: Some(entry.extended_accessed()),
         };
         let unsupported = mode == 1 && self.cap.is_some_and(|cap| !cap.first_stage_5_level());
         match FirstStage::new(mode.saturating_add(4), &rules) {
