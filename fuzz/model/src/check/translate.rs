@@ -39,7 +39,7 @@ fn many(seen: &Seen, memory: &SparseMemory<'_>) {
     let all: Vec<Iova> = addresses(seen).into_iter().map(Iova).collect();
     let decided = |iova: &Iova| {
         let interrupt = (INTERRUPT_RANGE.0..=INTERRUPT_RANGE.1).contains(&iova.0);
-        !interrupt && device.space.input().contains(*iova)
+        !interrupt && device.space.input().is_some_and(|input| input.contains(*iova))
     };
     let inside: Vec<Iova> = all.iter().copied().filter(decided).collect();
     for iovas in [all, inside] {
@@ -67,7 +67,7 @@ fn addresses(seen: &Seen) -> Vec<u64> {
         addresses.extend(fault.place.iova.map(|iova| iova.0));
     }
     let bytes = random_bytes(seen.leaves.len() as u64, 64);
-    let reach = seen.device.space.input().last().0;
+    let reach = seen.device.space.input().unwrap().last().0;
     addresses.extend(bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap()) & reach));
     addresses
 }
@@ -104,7 +104,7 @@ fn one<R: PhysReader>(
             if let (Some(entry), Some(last)) = (fault.place.entry, path.last()) {
                 assert_eq!(
                     (fault.place.table.0, u64::from(fault.place.index), entry),
-                    (last.table, last.index, last.entry),
+                    (last.table, last.index, last.entry.into()),
                     "{what}"
                 );
             }
@@ -120,5 +120,5 @@ fn step(entry: &PathEntry) -> Step {
         Structure::Context => CONTEXT,
         Structure::SecondStage(level) => level,
     };
-    Step { level, table: entry.table.0, index: entry.index.into(), entry: entry.entry }
+    Step { level, table: entry.table.0, index: entry.index.into(), entry: entry.entry.low_u128() }
 }

@@ -137,7 +137,7 @@ fn check_devices(twin: &Twin<'_>, found: &Collector) {
             }
         }
     }
-    let devices: Vec<_> = found.seen.iter().map(|s| (s.device.source_id.0, s.device.context_entry.raw())).collect();
+    let devices: Vec<_> = found.seen.iter().map(|s| (s.device.source_id.0, context(&s.device).raw())).collect();
     assert_eq!(devices, expected.into_iter().collect::<Vec<_>>());
 
     let code = |fault: &Fault| fault.reason.map(|reason| reason.code());
@@ -162,7 +162,7 @@ fn check_device(built: &Built, twin: &Twin<'_>, seen: &Seen, context_faults: &[F
 
     // What the tables map beyond the unit's reach is told once, if there is any.
     let unlimited = Twin { cap: twin.cap.map(|cap| cap | 0x3f << 16), ..*twin };
-    let reach = seen.device.space.input().last().0;
+    let reach = seen.device.space.input().unwrap().last().0;
     let (far_leaves, far_bad) = unlimited.leaves(source.0);
     let mapped = far_leaves.iter().any(|leaf| leaf.iova > reach) || far_bad.iter().any(|bad| bad.iova > reach);
     let told = seen.faults.iter().filter(beyond).count();
@@ -198,7 +198,7 @@ fn as_bad(fault: &Fault) -> Bad {
         level,
         table: fault.place.table.0,
         index: fault.place.index.into(),
-        entry: fault.place.entry.expect("it was read") as u64,
+        entry: fault.place.entry.expect("it was read").words()[0],
         iova: fault.place.iova.map_or(0, |iova| iova.0),
         code: fault.reason.map(|reason| reason.code()),
     }
@@ -234,12 +234,12 @@ fn check_iterators(unit: &Unit, memory: &SparseMemory<'_>, found: &Collector) {
             match seen.device.space {
                 AddressSpace::PassThrough { .. } => {
                     let own: Vec<_> = ranges.iter().filter(|range| range.source_id == source_id).collect();
-                    assert!(own.len() == 1 && own[0].iova == seen.device.space.input());
+                    assert!(own.len() == 1 && Some(own[0].iova) == seen.device.space.input());
                     pushed.push(*own[0]);
                 }
                 AddressSpace::SecondStage(_) => {
                     let ranges = if join == Join::Both { &seen.by_both } else { &seen.by_iova };
-                    pushed.extend(ranges.iter().map(|range| DeviceRange::new(source_id, domain, range)));
+                    pushed.extend(ranges.iter().map(|range| DeviceRange::new(source_id, None, domain.unwrap(), range)));
                 }
             }
         }
