@@ -27,7 +27,7 @@ pub use ecap::Ecap;
 pub use fault::{Cause, Fault, Place, Structure, WidthLimit};
 pub use interrupt::{
     DeliveryMode, DestinationMode, Entries, IndexedEntry, Interrupt, InterruptCause, InterruptEntry, InterruptFault,
-    InterruptPlace, Irta, Msi, Remapped, SourceValidation, TriggerMode,
+    InterruptPlace, Irta, Msi, PostedDescriptor, Remapped, SourceValidation, TriggerMode,
 };
 pub use reason::FaultReason;
 pub use root::RootEntry;
