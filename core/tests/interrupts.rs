@@ -41,6 +41,14 @@ impl Memory {
         Self { pages, bad: BTreeMap::new(), lends: false, read: RefCell::default() }
     }
 
+    /// The same with these words of a posted-interrupt descriptor at `address`.
+    fn with_descriptor(mut self, address: u64, words: [u64; 8]) -> Self {
+        let page = self.pages.entry(address & !0xfff).or_insert(Page::ZERO);
+        let slot = (address as usize & 0xfff) / 8;
+        page.words_mut()[slot..slot + 8].copy_from_slice(&words.map(Word::new));
+        self
+    }
+
     fn without(mut self, page: u64, kind: ReadErrorKind) -> Self {
         self.bad.insert(page, kind);
         self
@@ -283,12 +291,96 @@ fn sources_are_validated_as_the_entry_says() {
     }
 }
 
-/// A posted entry goes through the same checks; its descriptor is not read.
+/// Posted, for 00:1f.2 alone, with its descriptor at `DESCRIPTOR`.
+const POSTED: (u64, u64) = (0x8765_43c0_0042_8001, 0xabcd_ef01_0004_00fa);
+const DESCRIPTOR: u64 = 0xabcd_ef01_8765_43c0;
+/// Every field of a descriptor has all its bits.
+const GOOD_DESCRIPTOR: [u64; 8] = [!0, !0, !0, !0, 0xffff_ffff_00ff_0003, 0, 0, 0];
+
+fn posted(entry: (u64, u64), descriptor: [u64; 8]) -> Memory {
+    // The neighbours in the page are no descriptors, and nobody minds what is in them.
+    let page = Memory::new(&[(1, entry)]);
+    [DESCRIPTOR - 64, DESCRIPTOR + 64]
+        .into_iter()
+        .fold(page, |memory, other| memory.with_descriptor(other, [!0; 8]))
+        .with_descriptor(DESCRIPTOR, descriptor)
+}
+
+/// A posted entry goes through the same checks, and then its descriptor is read, by lookups alone.
 #[test]
 fn posted_entries_are_validated_too() {
-    let memory = Memory::new(&[(1, (0x8765_43c0_0042_c001, 0xabcd_ef01_0004_00fa))]);
-    assert_eq!(lookup(TABLE, &memory, DEVICE, 1), Ok(1));
-    assert_eq!(code(lookup(TABLE, &memory, SourceId(0), 1)), Some(0x26));
-    assert_eq!(walk(Irta(TABLE), &memory), [Ok(1)]);
-    assert_eq!(*memory.read.borrow(), [TABLE; 3]);
+    for lends in [false, true] {
+        let memory = Memory { lends, ..posted(POSTED, GOOD_DESCRIPTOR) };
+        assert_eq!(lookup(TABLE, &memory, DEVICE, 1), Ok(1));
+        assert_eq!(code(lookup(TABLE, &memory, SourceId(0), 1)), Some(0x26));
+        assert_eq!(walk(Irta(TABLE), &memory), [Ok(1)]);
+        let pages: &[u64] = if lends { &[] } else { &[TABLE, DESCRIPTOR & !0xfff, TABLE, TABLE] };
+        assert_eq!(*memory.read.borrow(), pages);
+    }
+    let listed = posted(POSTED, [!0; 8]).without(DESCRIPTOR & !0xfff, ReadErrorKind::Hole);
+    assert_eq!(walk(Irta(TABLE), &listed), [Ok(1)]);
+}
+
+/// 0x27 for memory that is not there; what only the image lacks has no reason.
+#[test]
+fn a_descriptor_that_can_not_be_read_is_told() {
+    for (kind, reason) in [
+        (ReadErrorKind::Hole, Some(FaultReason::PostedDescriptorUnreadable)),
+        (ReadErrorKind::Excluded, None),
+        (ReadErrorKind::Io(5), None),
+    ] {
+        let memory = posted(POSTED, GOOD_DESCRIPTOR);
+        assert_eq!(lookup(TABLE, &memory, DEVICE, 1), Ok(1));
+        let fault = lookup(TABLE, &memory.without(DESCRIPTOR & !0xfff, kind), DEVICE, 1).unwrap_err();
+        let error = ReadError::new(PhysAddr(DESCRIPTOR), kind);
+        assert_eq!((fault.reason, fault.cause), (reason, InterruptCause::DescriptorUnreadable(error)));
+        let entry = u128::from(POSTED.1) << 64 | u128::from(POSTED.0);
+        assert_eq!(fault.place.map(|place| (place.index, place.entry)), Some((1, Some(entry))));
+    }
+    // A remapped entry of the same bits has no descriptor.
+    let remapped = Memory::new(&[(1, (POSTED.0 & !0x8000, GOOD.1))]);
+    assert_eq!(lookup(TABLE | EIME, &remapped, DEVICE, 1), Ok(1));
+}
+
+/// 0x28 for each reserved bit of the descriptor alone, and for no other bit.
+#[test]
+fn a_reserved_bit_of_the_descriptor_is_told() {
+    for bit in 0..512 {
+        let mut words = [0; 8];
+        words[bit / 64] = 1 << (bit % 64);
+        let found = lookup(TABLE, &posted(POSTED, words), DEVICE, 1);
+        if matches!(bit, 258..=271 | 280..=287 | 320..) {
+            let [.., a, b, c, d] = words;
+            let fault = found.unwrap_err();
+            assert_eq!(fault.reason, Some(FaultReason::PostedDescriptorReserved), "bit {bit}");
+            assert_eq!(fault.cause, InterruptCause::DescriptorReserved([a, b, c, d]), "bit {bit}");
+        } else {
+            assert_eq!(found, Ok(1), "bit {bit}");
+        }
+    }
+    let [a, b, c, d, control, ..] = GOOD_DESCRIPTOR;
+    let fault = lookup(TABLE, &posted(POSTED, [a, b, c, d, control | 4, 1, 0, 0]), DEVICE, 1).unwrap_err();
+    assert_eq!(
+        fault.to_string(),
+        "00:1f.2 interrupt fault 0x28 at table 0x100000 entry 1 = 0xabcdef01000400fa876543c000428001: \
+         reserved bits 0x4 << 256 | 0x1 << 320 of the posted-interrupt descriptor are set"
+    );
+}
+
+/// Two defects at once: whatever is wrong with the entry comes before its descriptor, and its fetch before its bits.
+#[test]
+fn the_descriptor_comes_last() {
+    let hole = |memory: Memory| memory.without(DESCRIPTOR & !0xfff, ReadErrorKind::Hole);
+    let absent = (POSTED.0 & !1, POSTED.1);
+    let reserved = (POSTED.0 | 1 << 12, POSTED.1);
+    for (expected, memory, source_id) in [
+        (0x22, hole(posted(absent, [!0; 8])), DEVICE),
+        (0x24, hole(posted(reserved, [!0; 8])), DEVICE),
+        (0x26, hole(posted(POSTED, [!0; 8])), SourceId(0xfb)),
+        (0x26, posted(POSTED, [!0; 8]), SourceId(0xfb)),
+        (0x27, hole(posted(POSTED, [!0; 8])), DEVICE),
+        (0x28, posted(POSTED, [!0; 8]), DEVICE),
+    ] {
+        assert_eq!(code(lookup(TABLE, &memory, source_id, 1)), Some(expected));
+    }
 }

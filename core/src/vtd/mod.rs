@@ -33,7 +33,7 @@ pub use ecap::Ecap;
 pub use fault::{Cause, Fault, WidthLimit};
 pub use interrupt::{
     DeliveryMode, DestinationMode, Entries, IndexedEntry, Interrupt, InterruptCause, InterruptEntry, InterruptFault,
-    InterruptPlace, Irta, Msi, Remapped, SourceValidation, TriggerMode,
+    InterruptPlace, Irta, Msi, PostedDescriptor, Remapped, SourceValidation, TriggerMode,
 };
 pub(crate) use lookup::at as fault_at;
 pub use place::{Place, Structure};

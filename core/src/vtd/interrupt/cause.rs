@@ -1,7 +1,7 @@
 use super::SourceValidation;
 use crate::address::{PhysAddr, SourceId};
 use crate::memory::{ReadError, ReadErrorKind};
-use crate::vtd::FaultReason;
+use crate::vtd::{Bits, FaultReason};
 use core::fmt;
 use thiserror::Error;
 
@@ -68,6 +68,10 @@ pub enum InterruptCause {
     ValidationReserved,
     /// The entry is for the interrupts of others.
     Source(SourceValidation),
+    /// The page of the posted-interrupt descriptor that the entry points to can't be read.
+    DescriptorUnreadable(ReadError),
+    /// These of bits 511:256 of the posted-interrupt descriptor are set and must not be; below there are none.
+    DescriptorReserved([u64; 4]),
 }
 
 impl InterruptCause {
@@ -83,7 +87,11 @@ impl InterruptCause {
             Self::NotPresent => FaultReason::InterruptNotPresent,
             Self::ReservedBits(_) | Self::DeliveryMode(_) | Self::ValidationReserved => FaultReason::InterruptReserved,
             Self::Source(_) => FaultReason::InterruptSourceInvalid,
-            Self::NotAnInterrupt(_) | Self::Unreadable(_) => return None,
+            Self::DescriptorUnreadable(ReadError { kind: ReadErrorKind::Hole, .. }) => {
+                FaultReason::PostedDescriptorUnreadable
+            }
+            Self::DescriptorReserved(_) => FaultReason::PostedDescriptorReserved,
+            Self::NotAnInterrupt(_) | Self::Unreadable(_) | Self::DescriptorUnreadable(_) => return None,
         })
     }
 
@@ -111,6 +119,13 @@ impl fmt::Display for InterruptCause {
             Self::DeliveryMode(bits) => write!(f, "DLM is {bits:03b}b, which is reserved"),
             Self::ValidationReserved => f.write_str("SVT is 11b, which is reserved"),
             Self::Source(validation) => write!(f, "the entry expects {validation}"),
+            Self::DescriptorUnreadable(error) => {
+                write!(f, "the posted-interrupt descriptor can't be read: {error}")
+            }
+            &Self::DescriptorReserved([a, b, c, d]) => {
+                let bits = Bits::from([0, 0, 0, 0, a, b, c, d]);
+                write!(f, "reserved bits {} of the posted-interrupt descriptor are set", bits.mask())
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::{IndexedEntry, InterruptCause, InterruptEntry, InterruptFault, Irta, Msi};
+use super::{IndexedEntry, Interrupt, InterruptCause, InterruptEntry, InterruptFault, Irta, Msi, PostedDescriptor};
 use crate::address::SourceId;
 use crate::memory::{Page, PhysReader, lend_or_copy};
 use crate::vtd::lookup::entry_at;
@@ -15,8 +15,8 @@ pub enum Remapped {
 
 impl Irta {
     /// The entry for interrupt `index` of `source_id`, with every check in the hardware's order: index (0x21),
-    /// fetch (0x23), present (0x22), reserved bits and values (0x24), source-id (0x26). A posted-interrupt
-    /// descriptor is not looked at.
+    /// fetch (0x23), present (0x22), reserved bits and values (0x24), source-id (0x26), and of a posted entry its
+    /// descriptor: fetch (0x27), reserved bits (0x28).
     ///
     /// # Errors
     /// The [`InterruptFault`] that the hardware would record.
@@ -44,6 +44,14 @@ impl Irta {
         let validation = entry.validation();
         if !validation.allows(source_id) {
             return Err(refuse(InterruptCause::Source(validation), Some(&entry)));
+        }
+        if let Interrupt::Posted { descriptor: address, .. } = entry.interrupt(self.extended()) {
+            let page = lend_or_copy(reader, address, copy)
+                .map_err(|error| refuse(InterruptCause::DescriptorUnreadable(error), Some(&entry)))?;
+            let &[_, _, _, _, upper @ ..] = PostedDescriptor::at(address, page).reserved().words();
+            if upper != [0; 4] {
+                return Err(refuse(InterruptCause::DescriptorReserved(upper), Some(&entry)));
+            }
         }
         Ok(IndexedEntry { index, entry })
     }

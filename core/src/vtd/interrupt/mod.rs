@@ -2,6 +2,7 @@
 
 mod cause;
 mod decode;
+mod descriptor;
 mod entries;
 mod entry;
 mod irta;
@@ -10,6 +11,7 @@ mod msi;
 
 pub use cause::{InterruptCause, InterruptFault, InterruptPlace};
 pub use decode::{DeliveryMode, DestinationMode, Interrupt, SourceValidation, TriggerMode};
+pub use descriptor::PostedDescriptor;
 pub use entries::{Entries, IndexedEntry};
 pub use entry::InterruptEntry;
 pub use irta::Irta;
