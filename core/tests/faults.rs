@@ -17,7 +17,7 @@ use common::{
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind};
 use iopt::radix::Translation;
 use iopt::vtd::{
-    Cap, Cause, Ecap, Fault, FaultReason, INTERRUPT_RANGE, PathEntry, Place, Rtaddr, Structure, Unit, WidthLimit,
+    Bits, Cap, Cause, Ecap, Fault, FaultReason, INTERRUPT_RANGE, PathEntry, Place, Rtaddr, Structure, Unit, WidthLimit,
 };
 use iopt::walk::{Scratch, Step};
 use iopt::{Access, Iova, Permissions, PhysAddr, SourceId};
@@ -134,10 +134,10 @@ impl Request {
     }
 
     /// The entry in [`AT`], as it stands in the tables.
-    fn entry(&self, at: usize) -> u128 {
+    fn entry(&self, at: usize) -> Bits {
         let low = u128::from(self.tables.get(addr(at)));
         let high = if at < 2 { u128::from(self.tables.get(addr(at) + 8)) } else { 0 };
-        high << 64 | low
+        Bits::from(high << 64 | low)
     }
 
     fn path(&self, seen: usize) -> Vec<PathEntry> {
@@ -153,8 +153,8 @@ impl Request {
         let (found, path) = self.ask();
         let found = found.unwrap_or_else(|fault| panic!("{name}: {fault}"));
         assert_eq!(path, self.path(seen), "{name}");
-        let granted = path[2..].iter().fold(u128::from(RW), |granted, entry| granted & entry.entry);
-        let granted = Permissions::new(granted & u128::from(R) != 0, granted & u128::from(W) != 0);
+        let granted = path[2..].iter().fold(RW, |granted, entry| granted & entry.entry.words()[0]);
+        let granted = Permissions::new(granted & R != 0, granted & W != 0);
         assert_eq!(found.permissions, granted, "{name}");
         match found.leaf {
             Some(leaf) => {
@@ -182,6 +182,7 @@ impl Request {
             index,
             entry: (seen > 0).then(|| self.entry(at)),
             source_id: Some(SOURCE),
+            pasid: None,
             iova: Some(Iova(self.iova)),
         };
         assert_eq!(fault.place, place, "{name}: {line}");
@@ -197,7 +198,7 @@ fn hole(page: u64) -> Cause {
 }
 
 fn reserved(bits: u128) -> Cause {
-    Cause::ReservedBits(bits)
+    Cause::ReservedBits(bits.into())
 }
 
 const LRT_2: (u8, &str) = (0x01, "LRT.2");

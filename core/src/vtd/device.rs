@@ -1,5 +1,5 @@
 use super::{
-    AddressSpace, ContextEntry, PasidDirectoryEntry, PasidEntry, Place, RootEntry, ScalableContextEntry,
+    AddressSpace, Bits, ContextEntry, PasidDirectoryEntry, PasidEntry, Place, RootEntry, ScalableContextEntry,
     ScalableRootEntry, TranslationType,
 };
 use crate::address::{DomainId, Pasid, PhysAddr, SourceId};
@@ -43,6 +43,26 @@ pub enum DeviceEntries {
         /// The PASID table entry; `None` if the directory entry leads to none.
         pasid: Option<PasidEntry>,
     },
+}
+
+impl DeviceEntries {
+    /// The whole root entry.
+    #[must_use]
+    pub fn root(&self) -> Bits {
+        match self {
+            Self::Legacy { root, .. } => root.raw().into(),
+            Self::Scalable { root, .. } => root.raw().into(),
+        }
+    }
+
+    /// The whole context entry.
+    #[must_use]
+    pub fn context(&self) -> Bits {
+        match self {
+            Self::Legacy { context, .. } => context.raw().into(),
+            Self::Scalable { context, .. } => context.words().into(),
+        }
+    }
 }
 
 impl Device {

@@ -1,6 +1,4 @@
-use super::{
-    AddressSpace, Bits, Cause, Device, Fault, FaultReason, FirstStageSpace, Place, Structure, Unit,
-};
+use super::{AddressSpace, Bits, Cause, Device, Fault, FaultReason, FirstStageSpace, Place, Structure, Unit};
 use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr, PhysRange, Requester};
 use crate::format::FirstStage;

@@ -119,6 +119,7 @@ fn step(entry: &PathEntry) -> Step {
         Structure::Root => ROOT,
         Structure::Context => CONTEXT,
         Structure::SecondStage(level) => level,
+        other => panic!("{other} in legacy mode"),
     };
     Step { level, table: entry.table.0, index: entry.index.into(), entry: entry.entry.low_u128() }
 }

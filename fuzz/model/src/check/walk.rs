@@ -6,7 +6,7 @@ use crate::twin::{self, Bad, CONTEXT, Leaf, Range, Twin};
 use iopt::coalesce::{Coalescer, DeviceRange, DeviceRanges, Join, MappedRange};
 use iopt::memory::{PhysReader, SparseMemory};
 use iopt::radix::{Run, Statistics, Table};
-use iopt::vtd::{AddressSpace, Cause, Device, Fault, Structure, Unit};
+use iopt::vtd::{AddressSpace, Cause, ContextEntry, Device, DeviceEntries, Fault, Structure, Unit};
 use iopt::walk::{Flow, Scratch, Visitor};
 use iopt::{IovaRange, SourceId};
 use std::collections::BTreeMap;
@@ -193,6 +193,7 @@ fn as_bad(fault: &Fault) -> Bad {
         Structure::Root => twin::ROOT,
         Structure::Context => CONTEXT,
         Structure::SecondStage(level) => level,
+        other => panic!("{other} in legacy mode"),
     };
     Bad {
         level,
@@ -241,6 +242,7 @@ fn check_iterators(unit: &Unit, memory: &SparseMemory<'_>, found: &Collector) {
                     let ranges = if join == Join::Both { &seen.by_both } else { &seen.by_iova };
                     pushed.extend(ranges.iter().map(|range| DeviceRange::new(source_id, None, domain.unwrap(), range)));
                 }
+                other => panic!("{other:?} in legacy mode"),
             }
         }
         assert_eq!(ranges, pushed);
@@ -301,4 +303,11 @@ fn check_budget(unit: &Unit, memory: &SparseMemory<'_>, whole: &Statistics) {
 pub fn fault_span(fault: &Fault) -> Option<IovaRange> {
     let Structure::SecondStage(level) = fault.place.structure else { return None };
     Some(IovaRange::block(fault.place.iova?, 3 + 9 * level))
+}
+
+fn context(device: &Device) -> ContextEntry {
+    match device.entries {
+        DeviceEntries::Legacy { context, .. } => context,
+        DeviceEntries::Scalable { .. } => panic!("{device:?} in legacy mode"),
+    }
 }
