@@ -110,7 +110,7 @@ impl<R: PhysReader + ?Sized, V: FnMut(PathEntry)> Path<'_, R, V> {
             return Err(at((FaultReason::PasidDirectoryUnreadable, Cause::Unreadable(error)), place, fault_disabled));
         };
         let page = self.fetch(addr, FaultReason::PasidDirectoryUnreadable, place, fault_disabled)?;
-        let directory = entry_at(PasidDirectoryEntry::table(page), addr.0 % PAGE_SIZE >> 3);
+        let directory = entry_at(PasidDirectoryEntry::table(page), (addr.0 % PAGE_SIZE) >> 3);
         let place = Place::directory(context.directory_table(), directory.raw().into(), source_id, pasid);
         (self.visit)(place.into());
         fault_disabled |= directory.fault_disabled();

@@ -2,7 +2,7 @@ use super::Bits;
 use crate::address::{Iova, Pasid, PhysAddr, SourceId};
 use core::fmt;
 
-/// The entry that a [`Fault`] is about.
+/// The entry that a [`Fault`](super::Fault) is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// What kind of table it is in.
