@@ -21,7 +21,7 @@ pub use run::{Leaf, Run};
 pub use statistics::Statistics;
 pub use translate::{Refusal, Translation, Visit, translate, translate_all};
 
-use crate::access::Permissions;
+use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr};
 use crate::memory::ReadError;
 use core::fmt;
@@ -98,6 +98,13 @@ pub trait Format {
     #[inline]
     fn attributes(&self, level: &Level, raw: u64) -> u64 {
         raw & level.attributes
+    }
+
+    /// Whether hardware has to write to an entry that it uses for this access, as to mark it as accessed or dirty.
+    #[inline]
+    fn must_mark(&self, level: &Level, raw: u64, leaf: bool, access: Access) -> bool {
+        let _ = (level, raw, leaf, access);
+        false
     }
 
     /// Whether the input is signed: the upper half of the top table maps the end of the 64-bit space, not what

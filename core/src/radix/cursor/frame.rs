@@ -76,6 +76,7 @@ pub(super) fn run_at<'p, F: Format>(
         entries,
         linear: 0,
         address_mask: shape.leaf_address,
+        offset: 0,
     })
 }
 
