@@ -44,8 +44,12 @@ fn expected(range: &Value) -> Range {
 /// As the unit of the capture has it: no 1 GiB pages (CAP.FS1GP = 0), NXE = 0; and with nothing known.
 fn rules(case: &Value) -> [FirstStageRules; 2] {
     let pages_1g = number(&case["registers"]["CAP"]) >> 56 & 1 == 1;
-    let known =
-        FirstStageRules { host_address_width: Some(48), pages_1g: Some(pages_1g), execute_disable: Some(false) };
+    let known = FirstStageRules {
+        host_address_width: Some(48),
+        pages_1g: Some(pages_1g),
+        execute_disable: Some(false),
+        ..FirstStageRules::default()
+    };
     [known, FirstStageRules::default()]
 }
 

@@ -115,7 +115,7 @@ impl Coalescer {
         let first = run.iova.0.wrapping_add(bytes_to(index));
         // The sum may be 2^64; one less is always an address.
         let last = first.wrapping_add(bytes_to(count)).wrapping_sub(1);
-        let phys = run.entries.get(index).map(|word| PhysAddr(word.get() & run.address_mask));
+        let phys = run.entries.get(index).map(|word| run.phys(word));
         let piece = MappedRange {
             iova: IovaRange::from_to(Iova(first), Iova(last)),
             phys: phys.filter(|_| linear),

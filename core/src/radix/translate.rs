@@ -2,6 +2,7 @@ use super::{Entry, Format, Level};
 use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr};
 use crate::memory::{Page, PhysReader, ReadError, lend_or_copy};
+use core::fmt;
 
 /// Where a request ends up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Translation {
 }
 
 /// An entry on the path of a translation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Visit {
     /// The level of its table.
     pub level: u8,
@@ -30,7 +31,7 @@ pub struct Visit {
 }
 
 /// Why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The table that this entry points to could not be read; `None` stands for the top table.
     Unreadable(ReadError, Option<Visit>),
@@ -38,6 +39,24 @@ pub enum Refusal {
     Denied(Visit),
     /// These reserved bits of the entry are set.
     ReservedBits(Visit, u64),
+}
+
+impl fmt::Display for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { level, table, index, raw } = self;
+        write!(f, "entry {index} = {raw:#x} of table {table} at level {level}")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error, None) => write!(f, "the top table can't be read: {error}"),
+            Self::Unreadable(error, Some(entry)) => write!(f, "the table of {entry} can't be read: {error}"),
+            Self::Denied(entry) => write!(f, "{entry} does not let it through"),
+            Self::ReservedBits(entry, bits) => write!(f, "reserved bits {bits:#x} are set in {entry}"),
+        }
+    }
 }
 
 /// Follows the path of `iova` from the top table at `root`, as hardware does: at each level the entry is

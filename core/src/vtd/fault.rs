@@ -2,7 +2,7 @@ use super::{Bits, FaultReason, PasidTranslation, Place, TranslationMode};
 use crate::access::Access;
 use crate::address::{Pasid, PhysAddr, Requester};
 use crate::memory::{ReadError, ReadErrorKind};
-use crate::radix::Defect;
+use crate::radix::{Defect, Refusal};
 use core::fmt;
 use thiserror::Error;
 
@@ -144,7 +144,12 @@ impl From<Defect> for Cause {
     fn from(defect: Defect) -> Self {
         match defect {
             Defect::ReservedBits(bits) => Self::ReservedBits(bits.into()),
-            Defect::Unreadable(error) => Self::Unreadable(error),
+            Defect::Unreadable(error) | Defect::NotLocated { refusal: Refusal::Unreadable(error, _), .. } => {
+                Self::Unreadable(error)
+            }
+            Defect::NotLocated { refusal: Refusal::Denied(_), .. } => Self::Denied(Access::Read),
+            Defect::NotLocated { refusal: Refusal::ReservedBits(_, bits), .. } => Self::ReservedBits(bits.into()),
+            Defect::BeyondInner { bits, .. } => Self::TooWide { bits, limit: WidthLimit::PageTable },
             Defect::Loop { table, level } => Self::Loop { table, level },
             Defect::Budget { tables } => Self::Budget { tables },
             Defect::NoSuchLevel { level } => Self::NoSuchLevel { level },
