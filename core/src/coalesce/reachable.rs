@@ -32,7 +32,7 @@ impl Owner {
             with_pasid: device.with_pasid,
             place: device.place(),
             fault_disabled: device.fault_disabled(),
-            into_interrupts: device.second_stage_reasons().interrupt_range,
+            into_interrupts: device.reasons().interrupt_range,
         })
     }
 

@@ -72,11 +72,6 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         self.statistics
     }
 
-    /// Goes on where `other` has stopped: one budget and one count for both.
-    pub(crate) fn take_over<G>(&mut self, other: &mut Cursor<'m, R, G>) {
-        self.statistics = core::mem::take(&mut other.statistics);
-    }
-
     /// Leaves that were yielded turned out to be of no use.
     pub(crate) fn forget_leaves(&mut self, leaves: u64) {
         self.statistics.leaves = self.statistics.leaves.wrapping_sub(leaves);

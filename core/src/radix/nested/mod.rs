@@ -230,31 +230,40 @@ impl<'m, R: PhysReader + ?Sized, O: Format, I: Format> Nested<'m, R, O, I> {
 }
 
 /// Each cursor by itself, for an address space of one stage. The budget and the statistics stay shared.
-#[allow(dead_code, reason = "for the walk of a unit that nests")]
 impl<'m, R: PhysReader + ?Sized, O: Format, I: Format> Nested<'m, R, O, I> {
-    /// The cursor of the outer tree. What was under way in both is over.
-    #[inline]
-    pub(crate) fn outer(&mut self) -> &mut Cursor<'m, R, O> {
+    /// The cursor of the outer tree, to start it. What was under way in both is over.
+    pub(crate) fn begin_outer(&mut self) -> &mut Cursor<'m, R, O> {
         self.end();
         self.hand_over(Stage::Outer);
         &mut self.outer
     }
 
-    /// The cursor of the inner tree. What was under way in both is over.
-    #[inline]
-    pub(crate) fn inner(&mut self) -> &mut Cursor<'m, R, I> {
+    /// The cursor of the inner tree, to start it or to fetch a page by itself. What was under way in both is over.
+    pub(crate) fn begin_inner(&mut self) -> &mut Cursor<'m, R, I> {
         self.end();
         self.hand_over(Stage::Inner);
         &mut self.inner
     }
 
-    /// The run at `extent`, which the [outer](Self::outer) cursor returned last.
+    /// The cursor that [`begin_outer`](Self::begin_outer) gave.
+    #[inline]
+    pub(crate) fn outer(&mut self) -> &mut Cursor<'m, R, O> {
+        &mut self.outer
+    }
+
+    /// The cursor that [`begin_inner`](Self::begin_inner) gave.
+    #[inline]
+    pub(crate) fn inner(&mut self) -> &mut Cursor<'m, R, I> {
+        &mut self.inner
+    }
+
+    /// The run at `extent`, which the outer cursor returned last.
     #[inline]
     pub(crate) fn outer_run(&self, extent: &Extent) -> Option<Run<'_>> {
         self.outer.run(extent)
     }
 
-    /// The run at `extent`, which the [inner](Self::inner) cursor returned last.
+    /// The run at `extent`, which the inner cursor returned last.
     #[inline]
     pub(crate) fn inner_run(&self, extent: &Extent) -> Option<Run<'_>> {
         self.inner.run(extent)
