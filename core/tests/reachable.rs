@@ -1,4 +1,4 @@
-//! The interrupt address range in listings of ranges: a page is in one exactly if a request to it is let through.
+//! The interrupt address range parts what tables map: a page is in a part exactly if a request to it is let through.
 
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a panic is a red test")]
 
@@ -13,7 +13,11 @@ use iopt::{Access, Iova};
 
 /// The ranges, and what parts them, in the order in which they come.
 fn ranges(tables: &Tables) -> Vec<Result<DeviceRange, Fault>> {
-    tables.with(|memory| unit().ranges(memory, &mut Scratch::new()).collect())
+    tables.with(|memory| {
+        let device = unit().device(memory, SOURCE, &mut { Page::ZERO }, |_| ()).unwrap();
+        let ranges = unit().ranges(memory, &mut Scratch::new()).map(Result::unwrap).collect::<Vec<_>>();
+        ranges.into_iter().flat_map(|range| device.reachable(range)).collect()
+    })
 }
 
 /// Page by page from `first` to `last`: in a range if it translates, to the same memory.

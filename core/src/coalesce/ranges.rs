@@ -1,4 +1,3 @@
-use super::reachable::{Owner, Reachable};
 use super::{Coalescer, Join, MappedRange};
 use crate::access::Permissions;
 use crate::address::{DomainId, IovaRange, Pasid, PhysAddr, Requester, SourceId};
@@ -74,14 +73,10 @@ pub struct DeviceRanges<'m, R: ?Sized> {
     coalescer: Coalescer,
     /// The run that is being taken, and how many of its leaves are.
     run: Option<(RunAt, usize)>,
-    /// What is still to come of a range that was closed.
-    closed: Option<Reachable>,
     /// Comes next, when the range before it had to be closed first.
     pending: Option<Result<DeviceRange, Fault>>,
     /// Whose range is open.
-    owner: Option<Owner>,
-    /// Faults that the walk does not know of.
-    faults: u64,
+    owner: Option<(SourceId, Option<Pasid>, DomainId)>,
 }
 
 impl Unit {
@@ -120,35 +115,18 @@ impl<'m, R: PhysReader + ?Sized> DeviceRanges<'m, R> {
     /// The ranges that `walk` comes to, joined as `join` says.
     #[must_use]
     pub fn new(walk: UnitWalk<'m, R>, join: Join) -> Self {
-        Self { walk, coalescer: Coalescer::new(join), run: None, closed: None, pending: None, owner: None, faults: 0 }
+        Self { walk, coalescer: Coalescer::new(join), run: None, pending: None, owner: None }
     }
 
     /// What has been done so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let walk = self.walk.statistics();
-        Statistics { faults: walk.faults.wrapping_add(self.faults), ..walk }
+        self.walk.statistics()
     }
 
-    /// The first part of a range that was closed; the others come with the next calls.
-    fn owned(&mut self, range: MappedRange) -> Option<Result<DeviceRange, Fault>> {
-        let owner = self.owner.as_ref()?;
-        let range = DeviceRange::new(owner.source_id, owner.pasid, owner.domain, &range);
-        if !Owner::parts(&range) {
-            return Some(Ok(range));
-        }
-        self.closed = Some(owner.reachable(range));
-        self.next_part()
-    }
-
-    fn next_part(&mut self) -> Option<Result<DeviceRange, Fault>> {
-        let part = self.closed.as_mut()?.next();
-        match part {
-            None => self.closed = None,
-            Some(Err(_)) => self.faults = self.faults.wrapping_add(1),
-            Some(Ok(_)) => {}
-        }
-        part
+    fn owned(&self, range: MappedRange) -> Option<Result<DeviceRange, Fault>> {
+        let (source_id, pasid, domain) = self.owner?;
+        Some(Ok(DeviceRange::new(source_id, pasid, domain, &range)))
     }
 
     /// Closes the open range; what comes after it is `pending`.
@@ -164,11 +142,6 @@ impl<R: PhysReader + ?Sized> Iterator for DeviceRanges<'_, R> {
     type Item = Result<DeviceRange, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.closed.is_some() {
-            if let Some(part) = self.next_part() {
-                return Some(part);
-            }
-        }
         if let Some(pending) = self.pending.take() {
             return Some(pending);
         }
@@ -191,7 +164,7 @@ impl<R: PhysReader + ?Sized> Iterator for DeviceRanges<'_, R> {
                     let device = *self.walk.device()?;
                     self.pending = DeviceRange::pass_through(&device).map(Ok);
                     let closed = self.close();
-                    self.owner = Owner::new(&device);
+                    self.owner = device.domain().map(|domain| (device.source_id, device.pasid, domain));
                     if closed.is_some() {
                         return closed;
                     }

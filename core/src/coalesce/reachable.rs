@@ -1,60 +1,58 @@
 use super::DeviceRange;
-use crate::address::{DomainId, Iova, IovaRange, Pasid, PhysAddr, PhysRange, SourceId};
+use crate::address::{Iova, IovaRange, PhysAddr, PhysRange};
 use crate::vtd::{Cause, Device, Fault, FaultReason, INTERRUPT_RANGE, Place};
 
-/// What of a range requests can reach. The interrupt address range parts it: requests without PASID to it never come
-/// to the tables, and nothing may lead into it. Each such part is a [`Fault`] in its place.
+/// The parts of a range, and what comes between them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reachable {
-    owner: Owner,
+struct Reachable {
     rest: Option<DeviceRange>,
-}
-
-/// Whose range it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Owner {
-    pub(super) source_id: SourceId,
-    pub(super) pasid: Option<Pasid>,
-    pub(super) domain: DomainId,
     with_pasid: bool,
     place: Place,
     fault_disabled: bool,
     into_interrupts: FaultReason,
 }
 
-impl Owner {
-    /// `None` for a device whose entries say nothing of a domain: it has no ranges.
-    pub(super) fn new(device: &Device) -> Option<Self> {
-        Some(Self {
-            source_id: device.source_id,
-            pasid: device.pasid,
-            domain: device.domain()?,
-            with_pasid: device.with_pasid,
-            place: device.place(),
-            fault_disabled: device.fault_disabled(),
-            into_interrupts: device.reasons().interrupt_range,
-        })
-    }
-
-    pub(super) fn reachable(&self, range: DeviceRange) -> Reachable {
-        Reachable { owner: *self, rest: Some(range) }
-    }
-
-    /// Whether interrupts may part `range`: hardly ever, so that this is what most ranges cost.
-    #[inline]
-    pub(super) fn parts(range: &DeviceRange) -> bool {
-        let size = range.iova.last().0.wrapping_sub(range.iova.first().0);
-        let meets = |first: u64| first <= INTERRUPT_RANGE.1 && first.saturating_add(size) >= INTERRUPT_RANGE.0;
-        meets(range.iova.first().0) || range.phys.is_some_and(|phys| meets(phys.0))
-    }
-}
-
 impl Device {
-    /// What of `range`, which is one of this device's, its requests can reach.
+    /// What of `range`, which this device's tables map, its requests can reach.
     ///
-    /// Where the memory of a range is not consecutive, it is not judged.
+    /// The interrupt address range parts it: requests without PASID to it never come to the tables, and nothing may
+    /// lead into it. Each such part is a [`Fault`] in its place. Pages are those of the range's smallest leaf; where
+    /// its memory is not consecutive it is not judged.
+    ///
+    /// ```
+    /// use iopt::coalesce::DeviceRange;
+    /// use iopt::memory::{Page, Slot, SparseMemory};
+    /// use iopt::vtd::{Cause, Rtaddr, Unit};
+    /// use iopt::walk::Scratch;
+    /// use iopt::{PhysAddr, SourceId};
+    ///
+    /// let mut slots = [Slot::EMPTY; 3];
+    /// let mut memory = SparseMemory::new(&mut slots);
+    /// memory.write_u64(PhysAddr(0x1000), 0x2001)?;
+    /// memory.write_u64(PhysAddr(0x2080), 0x3001)?; // 00:01.0 has a page table of 3 levels …
+    /// memory.write_u64(PhysAddr(0x2088), 0x101)?;
+    /// memory.write_u64(PhysAddr(0x3018), 0x1_0000_0083)?; // … with 1 GiB at 0xc000_0000
+    ///
+    /// let unit = Unit::new(Rtaddr(0x1000))?;
+    /// let device = unit.device(&memory, SourceId::new(0, 8), &mut Page::ZERO, |_| ())?;
+    /// let mut parts = Vec::new();
+    /// for range in unit.ranges(&memory, &mut Scratch::new()) {
+    ///     parts.extend(device.reachable(range?));
+    /// }
+    /// let [Ok(below), Err(interrupts), Ok(above)] = &parts[..] else { panic!("{parts:?}") };
+    /// assert_eq!(below.to_string(), "00:01.0 0xc0000000-0xfedfffff -> 0x100000000 rw");
+    /// assert_eq!(interrupts.cause, Cause::InterruptRequest);
+    /// assert_eq!(above.to_string(), "00:01.0 0xfef00000-0xffffffff -> 0x13ef00000 rw");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reachable(&self, range: DeviceRange) -> impl Iterator<Item = Result<DeviceRange, Fault>> + use<> {
-        Owner::new(self).into_iter().flat_map(move |owner| owner.reachable(range))
+        Reachable {
+            rest: Some(range),
+            with_pasid: self.with_pasid,
+            place: self.place(),
+            fault_disabled: self.fault_disabled(),
+            into_interrupts: self.reasons().interrupt_range,
+        }
     }
 }
 
@@ -64,10 +62,10 @@ impl Reachable {
         // What passes through is one whole range, whatever it passes.
         range.page_size_log2?;
         let interrupts = IovaRange::new(Iova(INTERRUPT_RANGE.0), Iova(INTERRUPT_RANGE.1))?;
-        let input = range.iova.intersection(&interrupts).filter(|_| !self.owner.with_pasid);
-        let input = input.map(|part| (part, self.owner.into_interrupts, Cause::InterruptRequest));
-        let output = into_interrupts(range)
-            .map(|(part, page)| (part, self.owner.into_interrupts, Cause::InterruptRangeOutput(page)));
+        let input = range.iova.intersection(&interrupts).filter(|_| !self.with_pasid);
+        let input = input.map(|part| (part, self.into_interrupts, Cause::InterruptRequest));
+        let output =
+            into_interrupts(range).map(|(part, page)| (part, self.into_interrupts, Cause::InterruptRangeOutput(page)));
         match (input, output) {
             (Some(input), Some(output)) if output.0.first() < input.0.first() => Some(output),
             (Some(input), _) => Some(input),
@@ -109,7 +107,7 @@ impl Iterator for Reachable {
             return part(&range, first, gap.first().0.wrapping_sub(1)).map(Ok);
         }
         self.rest = gap.last().0.checked_add(1).and_then(|next| part(&range, next, last));
-        let place = Place { iova: Some(gap.first()), ..self.owner.place };
-        Some(Err(Fault::new(reason, cause, place, self.owner.fault_disabled)))
+        let place = Place { iova: Some(gap.first()), ..self.place };
+        Some(Err(Fault::new(reason, cause, place, self.fault_disabled)))
     }
 }
