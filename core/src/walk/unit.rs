@@ -4,7 +4,7 @@ use crate::address::{Iova, IovaRange, Pasid, PhysAddr, SourceId};
 use crate::format::{FirstStage, SecondStage};
 use crate::memory::{Page, PhysReader};
 use crate::radix::{
-    self, Cursor, Defect, Extent, Found, Malformed, Nested, NestedExtent, NestedFound, Run, Statistics, Table,
+    self, Cursor, Defect, Extent, Format, Found, Malformed, Nested, NestedExtent, NestedFound, Run, Statistics, Table,
     TableScratch,
 };
 use crate::vtd::{AddressSpace, Cause, Device, Fault, Place, Structure, Unit};
@@ -194,15 +194,10 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     #[inline]
     pub fn visit<V: Visitor + ?Sized>(&mut self, visitor: &mut V) {
         loop {
-            let mut flow = Flow::Enter;
-            let mut visit = |run: &Run<'_>| {
-                flow = visitor.run(run);
-                flow == Flow::Enter
-            };
-            match self.stage {
-                Stage::Second => self.tables.inner().drain(&mut visit),
-                Stage::First => self.tables.outer().drain(&mut visit),
-                _ => true,
+            let mut flow = match self.stage {
+                Stage::Second => drain(self.tables.inner(), visitor),
+                Stage::First => drain(self.tables.outer(), visitor),
+                _ => Flow::Enter,
             };
             if flow == Flow::Enter {
                 flow = match self.next() {
@@ -395,4 +390,20 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
         self.faults = self.faults.wrapping_add(1);
         Event::Fault(fault)
     }
+}
+
+/// Pushes the runs that come next through `visitor`. Tells how to go on behind them.
+#[inline(always)]
+fn drain<R, F, V>(cursor: &mut Cursor<'_, R, F>, visitor: &mut V) -> Flow
+where
+    R: PhysReader + ?Sized,
+    F: Format,
+    V: Visitor + ?Sized,
+{
+    let mut flow = Flow::Enter;
+    cursor.drain(|run| {
+        flow = visitor.run(run);
+        flow == Flow::Enter
+    });
+    flow
 }
