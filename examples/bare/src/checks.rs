@@ -1,6 +1,7 @@
 //! What a kernel does with the tables of the kernel before it, each with the answer that it must give.
 
 use crate::frames::{self, Frames};
+use crate::scalable;
 use crate::tables::{BROKEN, CAP, DISK, DMAR, ECAP, PASSES, RTADDR, WORDS};
 use core::hint::black_box;
 use iopt::coalesce::{Coalescer, DeviceRange, DeviceRanges, Join, MappedRange};
@@ -8,15 +9,15 @@ use iopt::format::{SecondStage, SecondStageRules};
 use iopt::memory::{Page, PageAllocator, PhysReader, Slot, SparseMemory, ranges};
 use iopt::radix::{Cursor, Item, MAX_LEVELS, Run, Table};
 use iopt::vtd::dmar::{Dmar, Doubt, Structure, Unresolved};
-use iopt::vtd::{Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
+use iopt::vtd::{Bits, Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
 use iopt::walk::{Flow, Scratch, Visitor};
 use iopt::{Access, Iova, IovaRange, Permissions, PhysAddr, SourceId};
 
 /// The number of the first check that fails, or 0.
 pub fn first_failure() -> u8 {
-    let mut slots = [const { Slot::EMPTY }; 8];
+    let mut slots = [const { Slot::EMPTY }; 16];
     let mut lent = SparseMemory::new(&mut slots);
-    for (addr, value) in black_box(&WORDS) {
+    for (addr, value) in black_box(&WORDS).iter().chain(black_box(&scalable::WORDS)) {
         frames::write(*addr, *value);
         if lent.write_u64(*addr, *value).is_err() {
             return 1;
@@ -37,7 +38,11 @@ fn first_of<R: PhysReader>(unit: &Unit, memory: &R) -> u8 {
     let any: &dyn PhysReader = black_box(memory);
     let checks = [walks(unit, any), pushes(unit, memory), pushes(unit, any), translates(unit, any), seeks(any)];
     let failed = (3..).zip(checks).find_map(|(number, passed)| (!passed).then_some(number));
-    failed.or((!reports(unit, any)).then_some(8)).or((!interrupts(any)).then_some(10)).unwrap_or(0)
+    failed
+        .or((!reports(unit, any)).then_some(8))
+        .or((!interrupts(any)).then_some(10))
+        .or((!scalable::walks(any)).then_some(12))
+        .unwrap_or(0)
 }
 
 /// The disk's ranges, as first address, last address and memory.
@@ -165,7 +170,7 @@ fn reports(unit: &Unit, memory: &dyn PhysReader) -> bool {
         return false;
     }
     let mut causes = unit.ranges(memory, &mut scratch).filter_map(|range| range.err()).map(|fault| fault.cause);
-    causes.next() == Some(Cause::ReservedBits(1 << 62))
+    causes.next() == Some(Cause::ReservedBits(Bits::from(1_u64 << 62)))
         && matches!(causes.next(), Some(Cause::Unreadable(error)) if error.addr == PhysAddr(0xffff_f000))
         && causes.next().is_none()
 }
