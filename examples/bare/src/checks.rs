@@ -5,9 +5,9 @@ use crate::scalable;
 use crate::tables::{BROKEN, CAP, DISK, DMAR, ECAP, PASSES, RTADDR, WORDS};
 use core::hint::black_box;
 use iopt::coalesce::{Coalescer, DeviceRange, DeviceRanges, Join, MappedRange};
-use iopt::format::{SecondStage, SecondStageRules};
+use iopt::format::{FirstStage, FirstStageRules, SecondStage, SecondStageRules};
 use iopt::memory::{Page, PageAllocator, PhysReader, Slot, SparseMemory, ranges};
-use iopt::radix::{Cursor, Item, MAX_LEVELS, Run, Table};
+use iopt::radix::{Cursor, Defect, Inner, Item, MAX_LEVELS, Nested, NestedItem, Run, Table, translate_nested};
 use iopt::vtd::dmar::{Dmar, Doubt, Structure, Unresolved};
 use iopt::vtd::{Bits, Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
 use iopt::walk::{Flow, Scratch, Visitor};
@@ -26,6 +26,9 @@ pub fn first_failure() -> u8 {
     let copied = Frames(frames::copy_frame);
     let Ok(unit) = Unit::new(black_box(RTADDR)) else { return 2 };
     let unit = unit.with_capabilities(Some(black_box(CAP)), Some(black_box(ECAP))).with_host_address_width(Some(46));
+    if !nests(&copied) || !nests(black_box(&lent as &dyn PhysReader)) {
+        return 12;
+    }
     match first_of(&unit, &copied) | first_of(&unit, &lent) {
         0 if !allocates(&mut lent) => 9,
         0 if !finds_units(black_box(&DMAR)) => 11,
@@ -233,6 +236,40 @@ fn seeks(memory: &dyn PhysReader) -> bool {
         && behind == Some(Iova(0x20_0000))
         && second
         && cursor.next().is_none()
+}
+
+/// The disk's tables as a second stage: behind it, the interrupt table is taken for a table of a first stage.
+fn nests<R: PhysReader + ?Sized>(memory: &R) -> bool {
+    let rules = SecondStageRules { host_address_width: Some(46), ..Default::default() };
+    let Some(format) = SecondStage::new(black_box(3), &rules) else { return false };
+    let inner = Inner { format, root: black_box(PhysAddr(0x3000)), input_bits: black_box(39) };
+    let mut copies = [const { [const { Page::ZERO }; MAX_LEVELS] }; 2];
+    let [outer_copies, inner_copies] = &mut copies;
+    let mut walk: Nested<'_, R, FirstStage, SecondStage> = Nested::new(memory, outer_copies, inner_copies);
+    let Some(first) = FirstStage::new(black_box(4), &FirstStageRules::default()) else { return false };
+    if !matches!(
+        walk.start(first, black_box(PhysAddr(1 << 40)), IovaRange::all(), inner),
+        Err(Defect::BeyondInner { .. })
+    ) || walk.start(first, black_box(PhysAddr(0x1000)), IovaRange::all(), inner).is_err()
+    {
+        return false;
+    }
+    let mut coalescer = Coalescer::new(Join::Both);
+    let (mut ranges, mut malformed) = (0, 0);
+    while let Some(item) = walk.next() {
+        match item {
+            NestedItem::Run(run) => coalescer.push(black_box(&run), |_| ranges += 1),
+            NestedItem::Malformed(..) => malformed += 1,
+            NestedItem::Table(_) => {}
+        }
+    }
+    walk.set_window(IovaRange::block(Iova(black_box(4 << 39)), 39));
+    walk.skip_table();
+    let iova = black_box(Iova(4 << 30 | 4 << 21 | 4 << 12 | 0x123));
+    let root = black_box(PhysAddr(0x1000));
+    let mut copy = Page::ZERO;
+    let found = translate_nested(memory, &format, root, &inner, iova, Access::Read, &mut copy, |_, _| ());
+    (ranges, malformed) == (0, 2) && matches!(found, Ok(found) if found.phys == PhysAddr(0x6123))
 }
 
 /// Which unit a device is behind, as firmware told it.
