@@ -21,7 +21,6 @@ pub use cursor::{Cursor, TableScratch};
 pub(crate) use item::{Extent, Found};
 pub use item::{Item, Malformed, Table};
 pub use nested::{Inner, Nested, NestedItem, NestedRefusal, Stage, translate_nested};
-#[allow(unused_imports, reason = "for the walk of a unit that nests")]
 pub(crate) use nested::{NestedExtent, NestedFound};
 pub use run::{Leaf, Run};
 pub use statistics::Statistics;
