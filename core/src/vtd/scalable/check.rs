@@ -148,6 +148,9 @@ impl Unit {
             host_address_width: host,
             pages_1g: self.cap.map(Cap::first_stage_1g),
             execute_disable: Some(entry.execute_disable()),
+            supervisor,
+            write_protect: entry.write_protect(),
+            extended_accessed: Some(entry.extended_accessed()),
         };
         let unsupported = mode == 1 && self.cap.is_some_and(|cap| !cap.first_stage_5_level());
         match FirstStage::new(mode.saturating_add(4), &rules) {
