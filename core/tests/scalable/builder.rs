@@ -22,7 +22,9 @@ impl Builder {
     /// Room for a table of so many pages.
     pub fn table(&mut self, pages: u64) -> u64 {
         let table = self.next;
-        (0..pages).for_each(|page| drop(self.words.set(table + 0x1000 * page, 0)));
+        for page in 0..pages {
+            self.words.set(table + 0x1000 * page, 0);
+        }
         self.next += 0x1000 * (pages + 1);
         table
     }

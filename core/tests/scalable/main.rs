@@ -17,6 +17,7 @@ mod common;
 
 mod builder;
 mod context;
+mod pasid;
 mod request;
 
 use iopt::vtd::Cause;
