@@ -1,3 +1,4 @@
+use crate::ADDRESS;
 use crate::common::Words;
 use iopt::{Pasid, SourceId};
 
@@ -35,7 +36,7 @@ impl Builder {
             let table = self.table(pages);
             self.words.set(at, table | flags);
         }
-        self.words.get(at) & 0x000f_ffff_ffff_f000
+        self.words.get(at) & ADDRESS
     }
 
     /// Where the context entry of `source` is.
@@ -56,7 +57,7 @@ impl Builder {
     /// Where the directory entry of a PASID of `source` is.
     pub fn directory_at(&mut self, source: SourceId, pasid: Pasid) -> u64 {
         let context = self.context_at(source);
-        (self.words.get(context) & 0x000f_ffff_ffff_f000) + 8 * u64::from(pasid.0 >> 6)
+        (self.words.get(context) & ADDRESS) + 8 * u64::from(pasid.0 >> 6)
     }
 
     /// Gives a PASID of `source` an entry.

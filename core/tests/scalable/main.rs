@@ -17,8 +17,13 @@ mod common;
 
 mod builder;
 mod context;
+mod defects;
+mod fault_disable;
+mod first_stage;
+mod order;
 mod pasid;
 mod request;
+mod second_stage;
 
 use iopt::vtd::Cause;
 
@@ -46,6 +51,8 @@ const HOST_WIDTH: u8 = 46;
 /// Page-table entries: R and W of the second stage, P, R/W and U/S of the first.
 const RW: u64 = 3;
 const USER: u64 = 7;
+/// Where a page-table entry has its address.
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const LARGE: u64 = 1 << 7;
 /// Fault processing disable, of each entry that has it.
 const FPD: u64 = 2;

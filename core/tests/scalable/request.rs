@@ -1,6 +1,6 @@
 use crate::builder::{Builder, PASS_THROUGH, ROOT, first_stage, second_stage};
 use crate::common::{Copying, Words};
-use crate::{CAP, ECAP, HOST_WIDTH, PASIDE, RPS, RW, Reason, USER};
+use crate::{ADDRESS, CAP, ECAP, HOST_WIDTH, LARGE, PASIDE, RPS, RW, Reason, USER};
 use iopt::memory::{Page, PhysReader};
 use iopt::radix::Translation;
 use iopt::vtd::{Bits, Cap, Cause, Device, Ecap, Fault, FaultReason, PathEntry, Place, Rtaddr, Structure, Unit};
@@ -97,6 +97,20 @@ impl Request {
         Self { iova: 0x1234_5678, ..Self::new(Kind::PassThrough, 0) }
     }
 
+    /// The same with a large page of level 2 or 3 at `phys`.
+    pub fn large(self, level: u8, phys: u64) -> Self {
+        let at = self.addr(self.level(level));
+        let flags = self.words().get(at) & USER;
+        self.set(at, phys | LARGE | flags)
+    }
+
+    /// The same with a page at `phys`.
+    pub fn leaf(self, phys: u64) -> Self {
+        let at = self.addr(self.level(1));
+        let flags = self.words().get(at) & USER;
+        self.set(at, phys | flags)
+    }
+
     /// Every kind, with and without PASID.
     pub fn all() -> Vec<Self> {
         [Self::first(), Self::second(), Self::pass_through()].into_iter().flat_map(Self::both).collect()
@@ -188,8 +202,8 @@ impl Request {
                 match (at, self.kind) {
                     (4, Kind::First) => (Structure::FirstStage(level), pointer(3, 2), index, 1),
                     (4, _) => (Structure::SecondStage(level), pointer(3, 0), index, 1),
-                    (_, Kind::First) => (Structure::FirstStage(level), pointer(at - 1, 0) & !(1 << 63), index, 1),
-                    _ => (Structure::SecondStage(level), pointer(at - 1, 0), index, 1),
+                    (_, Kind::First) => (Structure::FirstStage(level), pointer(at - 1, 0) & ADDRESS, index, 1),
+                    _ => (Structure::SecondStage(level), pointer(at - 1, 0) & ADDRESS, index, 1),
                 }
             }
         }
@@ -210,9 +224,11 @@ impl Request {
         usize::from(self.levels + 4 - level)
     }
 
-    /// The whole path: how many entries there are if nothing is wrong.
+    /// How many entries the path has, down to its leaf, if nothing is wrong.
     pub fn length(&self) -> usize {
-        usize::from(self.levels) + 4
+        let is_leaf = |level: u8| matches!(level, 2 | 3) && self.words().get(self.addr(self.level(level))) & LARGE != 0;
+        let leaf = (2..=self.levels).rev().find(|&level| is_leaf(level)).unwrap_or(1);
+        if self.kind == Kind::PassThrough { 4 } else { self.level(leaf) + 1 }
     }
 
     pub fn entry(&self, at: usize) -> Bits {
@@ -302,7 +318,7 @@ impl Request {
             Some(leaf) => {
                 let inside = (1 << found.page_size_log2) - 1;
                 assert_eq!(u32::from(found.page_size_log2), 3 + 9 * u32::from(leaf.level), "{name}");
-                let base = leaf.raw & 0x000f_ffff_ffff_f000 & !inside;
+                let base = leaf.raw & ADDRESS & !inside;
                 assert_eq!(found.phys.0, base | self.iova & inside, "{name}");
                 assert_eq!((self.level(leaf.level) + 1, leaf.table), (seen, path[seen - 1].table), "{name}");
                 assert_eq!((path[seen - 1].index, path[seen - 1].entry), (leaf.index, leaf.raw.into()), "{name}");
