@@ -25,8 +25,11 @@ impl Unit {
     ) -> Result<Device, Fault> {
         let requester = requester.into();
         let mut path = Path { unit: self, reader, copy, visit };
-        path.unit.check_mode().map_err(|wrong| at(wrong, self.root_place(requester.source_id), false))?;
-        let mut found = if self.is_scalable() { path.scalable(requester) } else { path.legacy(requester) };
+        let mut found = match self.check_mode() {
+            Err(wrong) => Err(at(wrong, self.root_place(requester.source_id), false)),
+            Ok(()) if self.is_scalable() => path.scalable(requester),
+            Ok(()) => path.legacy(requester),
+        };
         if let Err(fault) = &mut found {
             fault.place.pasid = fault.place.pasid.or(requester.pasid);
         }

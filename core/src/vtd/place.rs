@@ -44,7 +44,7 @@ impl fmt::Display for Structure {
             Self::Root => f.write_str("root"),
             Self::Context => f.write_str("context"),
             Self::PasidDirectory => f.write_str("PASID directory"),
-            Self::PasidTable => f.write_str("PASID table"),
+            Self::PasidTable => f.write_str("PASID"),
             Self::FirstStage(level) | Self::SecondStage(level) => write!(f, "level {level}"),
         }
     }

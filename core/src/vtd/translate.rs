@@ -151,13 +151,12 @@ impl Device {
                 }
             }
             AddressSpace::PassThrough { host_address_width } => self.pass_through(iova, *host_address_width),
-            AddressSpace::Blocked(reason) => {
-                let cause = match reason {
-                    FaultReason::ScalablePasidDisabled => Cause::PasidDisabled,
-                    _ => Cause::NotPresent,
-                };
-                Err(self.refuse(iova, *reason, cause))
+            // Hardware looks no further than the context entry.
+            AddressSpace::Blocked(reason @ FaultReason::ScalablePasidDisabled) => {
+                let place = Place { iova: Some(iova), ..self.context_place() };
+                Err(Fault::new(*reason, Cause::PasidDisabled, place, self.context_fault_disabled()))
             }
+            AddressSpace::Blocked(reason) => Err(self.refuse(iova, *reason, Cause::NotPresent)),
         }
     }
 
