@@ -170,6 +170,20 @@ Unit 0  root 0x1000, scalable mode
     assert_eq!((run.status, run.stdout.as_str(), run.stderr.lines().count()), (1, expected, 2));
 }
 
+/// What is wrong with the next PASID does not make this one a PASID of which something can't be followed.
+#[test]
+fn a_pasid_with_empty_tables_has_nothing_mapped() {
+    let mut words = words();
+    words.extend([(0x5000 + 64 * 6, 0x1_8085), (0x5008 + 64 * 6, 8)]);
+    let ranges = iopt_on(&raw(0x19, &words), ROOT, "ranges --device 00:00.0");
+    let expected = "\n00:00.0@6  domain 8  3-level second stage at 0x18000\n  nothing mapped\n00:00.0@9";
+    assert!(ranges.stdout.contains(expected), "{}", ranges.stdout);
+    assert!(ranges.status == 1 && ranges.stderr.starts_with("00:00.0@7 fault 0x5b"), "{}", ranges.stderr);
+    words.push((0x1_8000, 0x9_9003));
+    let ranges = iopt_on(&raw(0x19, &words), ROOT, "ranges --device 00:00.0 --pasid 6");
+    assert!(ranges.stdout.contains("\n  nothing mapped that can be followed\n"), "{}", ranges.stdout);
+}
+
 /// A blocked device reaches nothing: it has no line.
 #[test]
 fn lines_of_ranges_have_the_number_of_the_entry() {
