@@ -414,6 +414,13 @@ fn units_of_both_modes_stand_side_by_side() {
     assert_eq!(translate(reversed, "00:00.7@1 0 r")["fault"], "0x31");
 }
 
+/// The same device behind two units is two devices.
+#[test]
+fn devices_are_counted_for_each_unit() {
+    let table = iopt_on(&image(), ROOT, &format!("devices --root {ROOT} --device 00:00.4")).good();
+    assert!(table.ends_with("\n2 devices, 0 faults\n"), "{table}");
+}
+
 #[test]
 fn a_root_table_out_of_memory_is_a_fault_in_scalable_mode_too() {
     let run = iopt_on(&image(), "0x99400", "devices --json");
