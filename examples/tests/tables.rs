@@ -235,7 +235,7 @@ fn a_translation_is_one_line() {
 #[test]
 fn a_batch_goes_on_behind_bad_lines() {
     let input = b"# requests\n\n00:08.0 0x100123 r\r\n  00:1e.0\t0x1000 r\nnonsense\n00:08.0 0x100123\x1b x\n\
-        00:08.0@7 0x100123 r\n\xff\xfe\n00:08.0 0x100124 w";
+        00:08.0@0x100000 0x100123 r\n\xff\xfe\n00:08.0 0x100124 w";
     let run = iopt_fed("translate --batch - --json", input);
     assert_eq!(run.status, 2);
     let results: Vec<String> = run.stdout.lines().map(|line| keys(line).join(" ")).collect();
@@ -244,7 +244,7 @@ fn a_batch_goes_on_behind_bad_lines() {
     let expected = "\
 iopt: batch line 5: expected BDF[@PASID] IOVA r|w, found \"nonsense\"
 iopt: batch line 6: expected r or w as the access, found \"x\"
-iopt: batch line 7: expected no PASID (no request has one in legacy mode), found PASID 7
+iopt: batch line 7: expected a PASID of 20 bits, 0x… or decimal, found \"0x100000\"
 iopt: batch line 8: expected BDF[@PASID] IOVA r|w, found \"\u{fffd}\u{fffd}\"
 ";
     assert_eq!(run.stderr, expected);
