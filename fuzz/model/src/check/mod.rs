@@ -4,12 +4,16 @@
 
 mod bytes;
 mod collect;
+mod dmar;
+mod interrupts;
 mod motion;
 mod translate;
 mod walk;
 mod way;
 
 pub use bytes::check_bytes;
+pub use dmar::check_dmar;
+pub use interrupts::check_interrupts;
 
 use crate::program::{Built, Program};
 use crate::twin::{Kind, Step};
