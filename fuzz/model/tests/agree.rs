@@ -153,7 +153,12 @@ fn leaves_ascend_and_their_pages_translate() {
     for_each_device(|seed, twin, device| {
         let (leaves, bad) = twin.leaves_of(&device);
         assert!(leaves.windows(2).all(|pair| pair[0].iova + (pair[0].size - 1) < pair[1].iova), "seed {seed}");
-        assert!(bad.windows(2).all(|pair| last(&pair[0]) < Some(pair[1].iova)), "seed {seed}");
+        // Behind several leaves of a first stage there can be the same.
+        let follows = |pair: &[Bad]| match device.space {
+            Ok(Space::Nested(..)) => pair[0].iova <= pair[1].iova,
+            _ => last(&pair[0]) < Some(pair[1].iova),
+        };
+        assert!(bad.windows(2).all(follows), "seed {seed}");
         for leaf in leaves.iter().step_by(1 + leaves.len() / 300) {
             assert!(leaf.read || leaf.write);
             for page in [leaf.iova, leaf.iova + (leaf.size - 4096)] {

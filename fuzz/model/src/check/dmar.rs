@@ -55,7 +55,7 @@ fn plan(bytes: &[u8]) -> Vec<u8> {
             for _ in 0..steps {
                 let step = bytes.next().unwrap_or(0);
                 // Rarely a device that no bus has.
-                structures.extend([step >> 3 | if step == 0x77 { 32 } else { 0 }, step & 7]);
+                structures.extend([if step == 0x77 { 32 } else { step >> 3 }, step & 7]);
             }
         }
         let length = (structures.len() - start) as u16;

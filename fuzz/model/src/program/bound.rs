@@ -1,7 +1,7 @@
-//! Keeps what a program builds small enough for the checks, and free of what its switches turn off.
+//! Keeps what a program builds small enough for the checks.
 
 use super::arena::Arena;
-use super::{Built, NESTING, Program, SUPERVISOR};
+use super::{Built, Program};
 use crate::twin::bits::PRESENT;
 use crate::twin::{Device, Found, Kind, Lost, Space, Step, Twin};
 
@@ -23,10 +23,10 @@ pub fn bound(arena: &mut Arena<'_, '_>, built: &Built) {
                     Found::Device(device) => Some(device),
                     Found::Lost(_) => None,
                 });
-                let Some(device) = devices.find(|device| !is_wanted(device) || !fits(arena, &twin, device)) else {
+                let Some(device) = devices.find(|device| !fits(arena, &twin, device)) else {
                     return;
                 };
-                if is_wanted(device) && arena.cut_links() {
+                if arena.cut_links() {
                     continue;
                 }
                 device.path.last().copied()
@@ -36,14 +36,6 @@ pub fn bound(arena: &mut Arena<'_, '_>, built: &Built) {
         for at in words_of(&step, built) {
             arena.write(at, arena.read(at).unwrap_or(0) & !PRESENT);
         }
-    }
-}
-
-fn is_wanted(device: &Device) -> bool {
-    match &device.space {
-        Ok(Space::Nested(first, _)) => NESTING && (SUPERVISOR || !first.supervisor),
-        Ok(Space::Tables(tables)) => SUPERVISOR || !tables.supervisor,
-        _ => true,
     }
 }
 

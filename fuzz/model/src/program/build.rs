@@ -62,7 +62,7 @@ pub fn trees(program: &Program, arena: &mut Arena<'_, '_>, stage: impl Fn(usize)
     let tops: Vec<_> = trees.iter().map(|(tree, stage)| arena.top(*stage, tree.levels(*stage))).collect();
     for ((tree, stage), top) in trees.into_iter().zip(&tops) {
         if let Some(top) = top {
-            let dialect = Dialect { stage, execute_disable: tree.execute_disable };
+            let dialect = Dialect { stage, execute_disable: tree.execute_disable, marked: tree.marked };
             Grower::grow(arena, dialect, *top, tree);
         }
     }
@@ -89,14 +89,8 @@ fn cap(program: &Program) -> u64 {
     let domains = if unit.few_domains { 2 } else { 6 };
     let large = u64::from(!unit.lacks_2_mib) << 34 | u64::from(!unit.lacks_1_gib) << 35;
     let noise = unit.noise & !(0x7 | 0x1f << 8 | 0x3f << 16 | 0xf << 34);
-    // FS1GP and FS5LP.
-    let first = if unit.scalable { (1 << 56 | 1 << 60) & !lacks(unit).rotate_left(7) } else { 0 };
-    noise & !first_stage_bits(unit) | first | domains | widths << 8 | (u64::from(mgaw) - 1) << 16 | large
-}
-
-/// Those bits of CAP that the shape of a unit in scalable mode decides.
-fn first_stage_bits(unit: &Unit) -> u64 {
-    if unit.scalable { 1 << 56 | 1 << 60 } else { 0 }
+    let always = noise | domains | widths << 8 | (u64::from(mgaw) - 1) << 16 | large;
+    if unit.scalable { always & !FIRST_STAGE | FIRST_STAGE & !lacks(unit) } else { always }
 }
 
 fn ecap(unit: &Unit) -> u64 {
@@ -106,7 +100,7 @@ fn ecap(unit: &Unit) -> u64 {
     if unit.scalable { noise & !SCALABLE | SCALABLE & !lacks(unit) | has } else { noise | has }
 }
 
-/// MTS, NEST, ERS, SRS, EAFS, SMTS, SSADS, SSTS, FSTS, SMPWCS, RPS and RPRIVS.
+/// MTS, NEST, ERS, SRS, EAFS, SMTS, SSADS, SSTS, FSTS, SMPWCS, RPS and RPRIVS of ECAP.
 const SCALABLE: u64 = 1 << 25
     | 1 << 26
     | 1 << 30
@@ -119,10 +113,16 @@ const SCALABLE: u64 = 1 << 25
     | 1 << 48
     | 1 << 49
     | 1 << 53;
+/// FS1GP and FS5LP of CAP.
+const FIRST_STAGE: u64 = 1 << 56 | 1 << 60;
 
-/// A few bits at random, if the unit lacks anything of scalable mode.
+/// What the unit lacks of scalable mode, if anything: two bits of ECAP, and what decides about few entries, of ECAP
+/// and CAP, more often. No bit is in both masks.
 fn lacks(unit: &Unit) -> u64 {
-    unit.lacks.map_or(0, |seed| mix(seed) & mix(seed ^ 1) & mix(seed ^ 2))
+    let bits: Vec<u32> = (0..64).filter(|bit| SCALABLE >> bit & 1 == 1).collect();
+    let one = |seed: u64| 1 << bits[mix(seed) as usize % bits.len()];
+    let often = |seed: u64| mix(seed ^ 0x5555) & (1 << 26 | FIRST_STAGE);
+    unit.lacks.map_or(0, |seed| one(seed) | one(!seed) | often(seed))
 }
 
 fn context_entry(arena: &Arena<'_, '_>, unit: &Unit, device: &Device, top: u64, width: u8) -> [u64; 2] {

@@ -79,7 +79,7 @@ pub struct Pasids {
     pub disabled: bool,
     pub rid_pasid: RidPasid,
     /// RID_PRIV.
-    #[arbitrary(with = rarely::<4>)]
+    #[arbitrary(with = rarely::<3>)]
     pub privileged: bool,
     /// A PDTS that is not the directory's.
     #[arbitrary(with = seldom::<_, 12>)]
@@ -140,6 +140,8 @@ pub struct Slot {
     pub no_execute_disable: bool,
     #[arbitrary(with = rarely::<4>)]
     pub no_supervisor: bool,
+    /// WPE.
+    pub write_protect: bool,
     /// FPD of this entry, and of that of the directory.
     #[arbitrary(with = rarely::<8>)]
     pub fault_disabled: bool,
@@ -173,8 +175,7 @@ impl<'a> Arbitrary<'a> for Translation {
         Ok(match weighted(u, &[34, 30, 20, 12, 4])? {
             0 => Self::SecondStage,
             1 => Self::FirstStage,
-            2 if super::NESTING => Self::Nested,
-            2 => Self::FirstStage,
+            2 => Self::Nested,
             3 => Self::PassThrough,
             _ => Self::Reserved(*u.choose(&[0, 5, 6, 7])?),
         })

@@ -3,7 +3,7 @@
 use super::draw::mix;
 use super::shape::Rights;
 use crate::twin::Stage;
-use crate::twin::bits::{self, EXECUTE_DISABLE, PAGE_SIZE, PRESENT, READ, SNOOP, USER, WRITE};
+use crate::twin::bits::{self, ACCESSED, EXECUTE_DISABLE, PAGE_SIZE, PRESENT, READ, SNOOP, USER, WRITE};
 
 /// The stage that a tree is of.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +11,8 @@ pub struct Dialect {
     pub stage: Stage,
     /// Software's bits in leaves of the first stage include XD.
     pub execute_disable: bool,
+    /// Entries of the first stage have A.
+    pub marked: bool,
 }
 
 impl Dialect {
@@ -24,7 +26,10 @@ impl Dialect {
     }
 
     pub fn rights(self, rights: Rights) -> u64 {
-        if self.is_first() { PRESENT | (rights.0 & 1) << 2 | rights.0 & WRITE } else { rights.0 }
+        if !self.is_first() {
+            return rights.0;
+        }
+        PRESENT | (rights.0 & 1) << 2 | rights.0 & WRITE | if self.marked { ACCESSED } else { 0 }
     }
 
     /// The bits of rights.

@@ -52,7 +52,7 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
         for (page, to) in pages.iter().filter(|(page, _)| u128::from(*page) < space) {
             let Some(at) = grower.entry_at(*page, 1) else { continue };
             if grower.arena.read(at) == Some(0) {
-                let rights = if mix(*page) % 32 == 0 { dialect.rights(Rights(1)) } else { dialect.all() };
+                let rights = if mix(*page) % 8 == 0 { dialect.rights(Rights(1)) } else { dialect.all() };
                 grower.arena.write(at, to | rights);
             }
         }

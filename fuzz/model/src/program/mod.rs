@@ -22,11 +22,6 @@ use arbitrary::{Arbitrary, Unstructured};
 use draw::{few, seldom};
 use iopt::memory::{PhysReader, SparseMemory};
 
-/// Whether PASIDs with both stages are drawn.
-pub(crate) const NESTING: bool = true;
-/// Whether requests without PASID are those of supervisors (RID_PRIV), of some devices.
-pub(crate) const SUPERVISOR: bool = true;
-
 /// What to build: one unit, in legacy or in scalable mode.
 #[derive(Debug, Clone, Arbitrary)]
 pub struct Program {

@@ -6,7 +6,7 @@ use super::build::trees;
 use super::devices::{Device, DeviceFlaw, Directory, RidPasid, RootFlawKind, Slot, SlotFlaw, Translation};
 use super::dialect::Dialect;
 use super::grow::Grower;
-use super::{Built, Program, SUPERVISOR};
+use super::{Built, Program};
 use crate::twin::Stage;
 use crate::twin::bits::{self, FPD, PRESENT};
 use std::collections::BTreeMap;
@@ -102,7 +102,7 @@ fn context_entry(arena: &Arena<'_, '_>, device: &Device, directory: &Directory, 
     // FPD, DTE, PASIDE and PRE.
     words[0] |= bit(dress >> 4 & 1 == 1, 1) | bit(dress & 1 == 1, 2) | bit(dress >> 1 & 1 == 1, 4);
     words[0] |= bit(!device.pasids.disabled, 3);
-    words[1] |= bit(SUPERVISOR && device.pasids.privileged, 20);
+    words[1] |= bit(device.pasids.privileged, 20);
     match device.flaw {
         None => {}
         Some(DeviceFlaw::Absent) => words[0] &= !PRESENT,
@@ -135,7 +135,12 @@ impl Trees<'_> {
     }
 
     fn of(&self, slot: &Slot) -> (usize, usize) {
-        (self.choose(slot.first, &self.first), self.choose(slot.second, &self.second))
+        // Two levels are too few to map the tables of another stage.
+        let wide = |tree: &usize| self.program.trees[*tree].width > 0;
+        let wide: Vec<usize> = self.second.iter().copied().filter(wide).collect();
+        let nests = slot.kind == Translation::Nested && !wide.is_empty();
+        let second = if nests { &wide } else { &self.second };
+        (self.choose(slot.first, &self.first), self.choose(slot.second, second))
     }
 
     /// There may be nothing to nest.
@@ -160,7 +165,7 @@ impl Trees<'_> {
         let leaves = entries.filter_map(|at| arena.read(at)).filter(|entry| entry & PRESENT != 0);
         let elsewhere = u64::from(slot.domain & 3) << 36;
         pages.extend(leaves.map(|entry| entry & bits::ADDRESS).map(|page| (page, page ^ elsewhere)).take(600));
-        let dialect = Dialect { stage: Stage::Second, execute_disable: false };
+        let dialect = Dialect { stage: Stage::Second, execute_disable: false, marked: false };
         Grower::map(arena, dialect, self.tops[second], levels, &pages);
     }
 }
@@ -188,12 +193,12 @@ fn pasid_entry(arena: &Arena<'_, '_>, slot: &Slot, trees: &Trees<'_>) -> [u64; 8
     if kind != Translation::SecondStage {
         words[2] |= trees.tops[first];
     }
-    words[2] |= u64::from(SUPERVISOR && !slot.no_supervisor);
+    words[2] |= u64::from(!slot.no_supervisor) | u64::from(slot.write_protect) << 4;
     if let Some(dress) = slot.dress {
-        // SSEE and SSADE; PWSNP to PAT, whose types have three bits each; ERE, WPE, SMEP and EAFE.
+        // SSEE and SSADE; PWSNP to PAT, whose types have three bits each; ERE, SMEP and EAFE.
         words[0] |= dress & (1 << 5 | 1 << 9);
         words[1] |= dress & 0x7777_7777_ff80_0000;
-        words[2] |= dress >> 32 & 0xd2;
+        words[2] |= dress >> 32 & 0xc2;
     }
     match slot.flaw {
         Some(SlotFlaw::Absent) => words[0] &= !PRESENT,

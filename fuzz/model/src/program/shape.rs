@@ -46,7 +46,7 @@ pub struct Unit {
     #[arbitrary(with = rarely::<64>)]
     pub no_root: bool,
     /// Leaves out some capabilities of scalable mode, by a seed.
-    #[arbitrary(with = seldom::<_, 3>)]
+    #[arbitrary(with = seldom::<_, 2>)]
     pub lacks: Option<u64>,
 }
 
@@ -58,6 +58,8 @@ pub struct Tree {
     /// AW, two levels more than that; of a first stage, 5 levels instead of 4 if it is odd.
     #[arbitrary(with = between::<0, 4>)]
     pub width: u8,
+    /// Hardware has set A in all entries of a first stage.
+    pub marked: bool,
     /// Leaves of the first stage may have XD.
     #[arbitrary(with = rarely::<4>)]
     pub execute_disable: bool,
