@@ -20,10 +20,12 @@ mod context;
 mod defects;
 mod fault_disable;
 mod first_stage;
+mod kinds;
 mod order;
 mod pasid;
 mod request;
 mod second_stage;
+mod sizes;
 
 use iopt::vtd::Cause;
 
