@@ -26,6 +26,7 @@ mod pasid;
 mod request;
 mod second_stage;
 mod sizes;
+mod walk;
 
 use iopt::vtd::Cause;
 
