@@ -27,6 +27,7 @@ mod request;
 mod second_stage;
 mod sizes;
 mod walk;
+mod walk_faults;
 
 use iopt::vtd::Cause;
 

@@ -125,6 +125,11 @@ impl Request {
         Self { pasid: None, ..self }
     }
 
+    /// The same of another PASID.
+    pub fn asking(self, pasid: Pasid) -> Self {
+        Self { pasid: Some(pasid), ..self }
+    }
+
     pub fn unknown(self) -> Self {
         Self { cap: None, ecap: None, host_width: None, ..self }
     }
