@@ -84,7 +84,7 @@ fn mapped(kind: Kind) -> Request {
     let flags = if kind == Kind::First { USER } else { RW };
     let top = request.table(request.level(4));
     for iova in (INTERRUPT_RANGE.0..=INTERRUPT_RANGE.1).step_by(0x1000) {
-        request.tables.map((top, 4), 1, iova, iova - 0x1000_0000 | flags, flags);
+        request.tables.map((top, 4), 1, iova, (iova - 0x1000_0000) | flags, flags);
     }
     request
 }
