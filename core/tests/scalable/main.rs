@@ -29,6 +29,7 @@ mod random;
 mod request;
 mod second_stage;
 mod sizes;
+mod unreadable;
 mod walk;
 mod walk_faults;
 
