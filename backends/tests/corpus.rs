@@ -31,5 +31,5 @@ fn every_table_page_of_every_capture_is_lent() {
             captures += 1;
         }
     }
-    assert_eq!(captures, 8);
+    assert_eq!(captures, 9);
 }

@@ -1,6 +1,7 @@
 //! Runs of leaves become ranges: the longest stretches of addresses that lead on without a break.
 
 mod ranges;
+mod reachable;
 
 pub use ranges::{DeviceRange, DeviceRanges};
 

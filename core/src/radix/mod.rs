@@ -5,10 +5,13 @@
 //!   [`next`](Cursor::next), [`seek`](Cursor::seek) it, [`skip_table`](Cursor::skip_table).
 //! * [`translate`] follows the path of one address and checks each entry as hardware does; [`translate_all`]
 //!   does so for many at a time.
+//! * [`Nested`] and [`translate_nested`] do the same for two trees of which one translates the addresses that the
+//!   other holds.
 
 mod cursor;
 mod item;
 mod locate;
+mod nested;
 mod run;
 mod scan;
 mod statistics;
@@ -17,6 +20,8 @@ mod translate;
 pub use cursor::{Cursor, TableScratch};
 pub(crate) use item::{Extent, Found};
 pub use item::{Item, Malformed, Table};
+pub use nested::{Inner, Nested, NestedItem, NestedRefusal, Stage, translate_nested};
+pub(crate) use nested::{NestedExtent, NestedFound};
 pub use run::{Leaf, Run};
 pub use statistics::Statistics;
 pub use translate::{Refusal, Translation, Visit, translate, translate_all};

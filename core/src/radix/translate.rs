@@ -148,7 +148,7 @@ const ENDED: u8 = u8::MAX;
 
 /// How far a translation has come.
 #[derive(Clone, Copy)]
-struct Path {
+pub(super) struct Path {
     /// The table whose entry comes next.
     table: PhysAddr,
     /// Its level.
@@ -158,22 +158,27 @@ struct Path {
 }
 
 /// What an entry leads to.
-enum Stepped {
+pub(super) enum Stepped {
     /// The next table, and the entry that points to it.
     Table(PhysAddr, u64),
     Leaf(Translation),
 }
 
 impl Path {
-    fn new<F: Format>(format: &F, root: PhysAddr) -> Self {
+    pub(super) fn new<F: Format>(format: &F, root: PhysAddr) -> Self {
         let number = u8::try_from(format.levels().len()).unwrap_or(0);
         Self { table: root, number, permissions: Permissions::READ_WRITE }
     }
 
     #[inline(always)]
-    fn descend(&mut self, table: PhysAddr) {
+    pub(super) fn descend(&mut self, table: PhysAddr) {
         self.table = table;
         self.number = self.number.wrapping_sub(1);
+    }
+
+    /// The table turns out to lie here.
+    pub(super) fn place_in(&mut self, table: PhysAddr) {
+        self.table = table;
     }
 
     /// The entry `raw` that `iova` selects in the table.
@@ -185,7 +190,7 @@ impl Path {
 
     /// Looks at the entry of `page`, which is the table that the path has come to.
     #[inline(always)]
-    fn step<F: Format>(
+    pub(super) fn step<F: Format>(
         &mut self,
         format: &F,
         level: &Level,
@@ -215,7 +220,7 @@ impl Path {
 
     /// Only a format whose level 1 is no leaf, or that has no levels, ends like this.
     #[cold]
-    fn astray(&self) -> Refusal {
+    pub(super) fn astray(&self) -> Refusal {
         Refusal::Denied(Visit { level: 0, table: self.table, index: 0, raw: 0 })
     }
 }

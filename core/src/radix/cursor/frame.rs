@@ -96,6 +96,7 @@ pub(super) fn offset(shape: &Level, index: usize) -> u64 {
 }
 
 /// The first and the last entry of a table at `base` that concern the addresses from `from` to `last`.
+#[inline]
 pub(super) fn window(shape: &Level, base: u64, from: u64, last: u64) -> (usize, usize) {
     let span = IovaRange::block(Iova(base), shape.size_log2.saturating_add(shape.index_bits));
     let after_last = shape.entries();

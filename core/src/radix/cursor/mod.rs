@@ -72,14 +72,23 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         self.statistics
     }
 
-    /// Goes on where `other` has stopped: one budget and one count for both.
-    pub(crate) fn take_over<G>(&mut self, other: &mut Cursor<'m, R, G>) {
-        self.statistics = core::mem::take(&mut other.statistics);
-    }
-
     /// Leaves that were yielded turned out to be of no use.
     pub(crate) fn forget_leaves(&mut self, leaves: u64) {
         self.statistics.leaves = self.statistics.leaves.wrapping_sub(leaves);
+    }
+
+    /// Goes on counting from here.
+    pub(super) fn set_statistics(&mut self, statistics: Statistics) {
+        self.statistics = statistics;
+    }
+
+    pub(super) fn format(&self) -> &F {
+        &self.format
+    }
+
+    /// Where what is yielded lies, at least in part.
+    pub(super) fn window(&self) -> IovaRange {
+        IovaRange::from_to(Iova(self.from), Iova(self.last))
     }
 
     /// Gets the page at `addr` lent, or copies it to `copy` and returns `None`. It counts as a table.
@@ -176,17 +185,21 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
                 Entry::Table(table) => {
                     frame.next = index.wrapping_add(1);
                     let base = frame.base.wrapping_add(offset(shape, index));
-                    for (ahead, bytes) in if L::DIRECT { HINTS.as_slice() } else { &[] } {
-                        let later = index.wrapping_add(*ahead);
-                        if later <= frame.last {
+                    for (ahead, bytes) in HINTS {
+                        let later = index.wrapping_add(ahead);
+                        if L::DIRECT && later <= frame.last {
                             if let Entry::Table(next) = self.format.decode(shape, page.word(later)) {
-                                self.reader.prefetch(next, *bytes);
+                                self.reader.prefetch(next, bytes);
                             }
                         }
                     }
                     return match self.enter(locate, self.level.wrapping_sub(1), table, permissions, base) {
                         Ok(table) => Some(Found::Table(table)),
-                        Err(defect) => self.malformed(index, raw, defect),
+                        Err(defect) => {
+                            // The copy below may have been written to.
+                            self.at_hand = self.level;
+                            self.malformed(index, raw, defect)
+                        }
                     };
                 }
                 Entry::Malformed(bits) => {
@@ -252,8 +265,6 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         let (Some(shape), Some(copy)) = (self.format.levels().get(depth), self.copies.get_mut(depth)) else {
             return Err(Defect::NoSuchLevel { level });
         };
-        // What was in the frame and the copy is lost, whatever comes of it.
-        self.at_hand = level.wrapping_add(1);
         let addr = locate.locate(self.reader, addr, &mut self.statistics, self.max_tables, copy)?;
         for ancestor in level.wrapping_add(1)..=self.top {
             if self.frames.get(place(ancestor)).is_some_and(|frame| frame.table == addr) {
@@ -272,6 +283,15 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     }
 
     fn malformed(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Found> {
+        let malformed = self.judge(index, raw, defect)?;
+        if let Defect::Budget { .. } = defect {
+            self.level = 0;
+        }
+        Some(Found::Malformed(malformed))
+    }
+
+    /// What there is to tell about an entry, of the table that the cursor stands in, that can't be followed.
+    pub(super) fn judge(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Malformed> {
         let frame = self.frame(self.level)?;
         let malformed = Malformed {
             table: frame.table,
@@ -282,10 +302,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             defect,
         };
         self.statistics.faults = self.statistics.faults.wrapping_add(1);
-        if let Defect::Budget { .. } = defect {
-            self.level = 0;
-        }
-        Some(Found::Malformed(malformed))
+        Some(malformed)
     }
 
     fn pop(&mut self) {
