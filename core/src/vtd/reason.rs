@@ -108,10 +108,10 @@ fault_reasons! {
     0x46 ScalablePasidTooLarge "SCT.7" true "the PASID is beyond the PASID directory";
     0x47 ScalablePageRequestDisabled "SCT.8" true "a page request without PRE";
     0x48 ScalableRidPasidTooLarge "SCT.9" true "RID_PASID is beyond the PASID directory";
-    0x50 PasidDirectoryUnreadable "SPD.1" true "the PASID directory entry can't be fetched";
+    0x50 PasidDirectoryUnreadable "SPD.1" false "the PASID directory entry can't be fetched";
     0x51 PasidDirectoryNotPresent "SPD.2" true "the PASID directory entry is not present";
     0x52 PasidDirectoryReserved "SPD.3" true "a reserved bit is set in the PASID directory entry";
-    0x58 PasidEntryUnreadable "SPT.1" true "the PASID table entry can't be fetched";
+    0x58 PasidEntryUnreadable "SPT.1" false "the PASID table entry can't be fetched";
     0x59 PasidEntryNotPresent "SPT.2" true "the PASID table entry is not present";
     0x5a PasidEntryReserved "SPT.3" true "a reserved bit is set in the PASID table entry";
     0x5b PasidEntryInvalid "SPT.4.x" true "the PASID table entry's translation type, address width or paging mode is not supported";

@@ -6,7 +6,7 @@ use iopt::vtd::{Cause, FaultReason, Place};
 use iopt::{Iova, Permissions, PhysAddr, Requester};
 
 /// No FPD keeps these from being recorded: they are found before a context entry is read.
-pub const UNQUALIFIED: [u8; 6] = [0x30, 0x31, 0x38, 0x39, 0x3a, 0x40];
+pub const UNQUALIFIED: [u8; 8] = [0x30, 0x31, 0x38, 0x39, 0x3a, 0x40, 0x50, 0x58];
 
 impl Request {
     /// It is let through, by a path of this many entries.

@@ -26,12 +26,14 @@ impl Unit {
         if !entry.present() {
             return Err((FaultReason::ScalableContextNotPresent, Cause::NotPresent));
         }
-        let reserved = entry.reserved(self.host_address_width);
-        if reserved.is_zero() {
-            Ok(())
-        } else {
-            Err((FaultReason::ScalableContextReserved, Cause::ReservedBits(reserved)))
+        let reserved = entry.reserved(self.ecap, self.host_address_width);
+        if !reserved.is_zero() {
+            return Err((FaultReason::ScalableContextReserved, Cause::ReservedBits(reserved)));
         }
+        if entry.page_requests() && !entry.device_tlb() {
+            return Err((FaultReason::ScalableContextInvalid, Cause::PageRequestsWithoutDeviceTlb));
+        }
+        Ok(())
     }
 
     /// The PASID whose entry requests without PASID use.
@@ -68,7 +70,7 @@ impl Unit {
         if !entry.present() {
             return Err((FaultReason::PasidDirectoryNotPresent, Cause::NotPresent));
         }
-        let reserved = entry.reserved();
+        let reserved = entry.reserved(self.host_address_width);
         if reserved.is_zero() {
             Ok(())
         } else {
@@ -85,7 +87,7 @@ impl Unit {
         if !entry.present() {
             return Err((FaultReason::PasidEntryNotPresent, Cause::NotPresent));
         }
-        let reserved = entry.reserved(self.ecap);
+        let reserved = entry.reserved(self.cap, self.ecap, self.host_address_width);
         if !reserved.is_zero() {
             return Err((FaultReason::PasidEntryReserved, Cause::ReservedBits(reserved)));
         }
