@@ -94,5 +94,8 @@ fn a_table_in_a_hole_is_told_with_its_place_and_the_rest_is_walked() {
     let (faults, leaves, _) = walk(&memory(&mut slots, words), u64::MAX);
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
     assert_eq!((leaves, fault.reason.map(|reason| reason.code())), (1, Some(0x07)));
-    assert_eq!((fault.place.table, fault.place.index, fault.place.entry), (PhysAddr(TOP), 0, Some(0x9_9003_u64.into())));
+    assert_eq!(
+        (fault.place.table, fault.place.index, fault.place.entry),
+        (PhysAddr(TOP), 0, Some(0x9_9003_u64.into()))
+    );
 }

@@ -2,8 +2,8 @@
 
 use crate::parse;
 use clap::{Parser, Subcommand, ValueEnum, value_parser};
-use iopt::SourceId;
 use iopt::coalesce::Join;
+use iopt::{Pasid, SourceId};
 use iopt_backends::Format;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,7 +22,8 @@ pub struct Args {
 
 const AFTER_HELP: &str = "\
 Addresses (ADDR, IOVA) are 0x… in hexadecimal, or decimal. HEX is hexadecimal, with or without 0x.
-BDF is bus:device.function in hexadecimal, 00:1f.2; a segment 0000: before it is allowed.
+BDF is bus:device.function in hexadecimal, 00:1f.2; a segment 0000: before it is allowed. BDF@PASID is a device
+whose requests carry that PASID.
 
 Exit status: 0 done; 1 done, and something is partial, malformed or (translate) faulted;
 2 wrong use, or an image that can't be read.";
@@ -45,9 +46,12 @@ pub struct Common {
     /// Only this device
     #[arg(long, value_name = "BDF", global = true, value_parser = parse::source_id)]
     pub device: Option<SourceId>,
-    /// Only requests with this PASID; legacy mode has none
+    /// Only this PASID of each device, in units of scalable mode; those of legacy mode have none
+    ///
+    /// It is the number of the PASID table entry, the one of RID_PASID (mostly 0) for requests without PASID. A request
+    /// to translate has its own, as BDF@PASID.
     #[arg(long, value_name = "N", global = true, value_parser = parse::pasid)]
-    pub pasid: Option<u32>,
+    pub pasid: Option<Pasid>,
     /// How many table pages the walk of a unit may visit; a single translation needs no limit
     #[arg(long, value_name = "N", global = true, default_value_t = 1 << 24)]
     pub max_tables: u64,
@@ -71,7 +75,7 @@ pub struct Common {
 pub enum Command {
     /// What the image is, and which memory it has
     Info(ImageOnly),
-    /// The devices that have an address space
+    /// The devices that have an address space, in scalable mode one for each PASID
     Devices(ImageOnly),
     /// What each device can reach
     Ranges(Ranges),
@@ -139,6 +143,7 @@ pub struct Translate {
     /// `[IMAGE] BDF[@PASID] IOVA r|w`
     ///
     /// With three arguments there is no IMAGE, and the built-in capture is read. With --batch there is only IMAGE.
+    /// Without @PASID, the request carries none: in scalable mode the entry of RID_PASID decides about it.
     #[arg(value_name = "ARGUMENT", num_args = 0..)]
     pub arguments: Vec<OsString>,
     /// Read requests from this file, `BDF[@PASID] IOVA r|w` on each line; - is stdin

@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
-use iopt::SourceId;
-use iopt::vtd::{AddressSpace, Device};
+use iopt::Requester;
+use iopt::vtd::{AddressSpace, Device, Fault, FaultReason, FirstStageSpace, SecondStageSpace};
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
@@ -45,9 +45,15 @@ pub fn count(number: impl Into<u128>, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
+/// A device, with its PASID only where its requests carry one: most machines have one address space a device.
+pub fn name(device: &Device) -> Requester {
+    Requester { source_id: device.source_id, pasid: device.pasid.filter(|_| device.with_pasid) }
+}
+
 /// What is special about a device.
-pub fn notes(device: &Device, shares_with: Option<SourceId>) -> String {
-    let shares = shares_with.map(|first| format!("shares its table with {first}"));
+pub fn notes(device: &Device, shares_with: Option<Requester>) -> String {
+    let tables = if let AddressSpace::Nested(..) = device.space { "tables" } else { "table" };
+    let shares = shares_with.map(|first| format!("shares its {tables} with {first}"));
     let device_tlb = device.device_tlb().then(|| "device-TLB".to_owned());
     let silent = device.fault_disabled().then(|| "faults not recorded".to_owned());
     let notes: Vec<String> = [shares, device_tlb, silent].into_iter().flatten().collect();
@@ -57,9 +63,34 @@ pub fn notes(device: &Device, shares_with: Option<SourceId>) -> String {
 /// How a device's addresses are translated.
 pub fn translation(device: &Device) -> String {
     match &device.space {
-        AddressSpace::SecondStage(space) => format!("{}-level second stage at {}", space.levels(), space.root),
+        AddressSpace::SecondStage(second) => second_stage(second),
+        AddressSpace::FirstStage(first) => first_stage(first),
+        AddressSpace::Nested(first, second) => format!("{} (guest) over {}", first_stage(first), second_stage(second)),
         AddressSpace::PassThrough { .. } => "pass-through".to_owned(),
+        AddressSpace::Blocked(reason) => format!("blocked: {}", blocked(*reason)),
     }
+}
+
+/// Why every request of a device is refused.
+pub fn blocked(reason: FaultReason) -> &'static str {
+    match reason {
+        // The reason's own words are about one request.
+        FaultReason::ScalablePasidDisabled => "the device's PASIDE is 0",
+        other => other.condition(),
+    }
+}
+
+fn first_stage(space: &FirstStageSpace) -> String {
+    format!("{}-level first stage at {}", space.levels(), space.root)
+}
+
+pub fn second_stage(space: &SecondStageSpace) -> String {
+    format!("{}-level second stage at {}", space.levels(), space.root)
+}
+
+/// What people need to know who look for the fault in a log.
+pub fn unrecorded(fault: &Fault) -> &'static str {
+    if fault.suppressed { ", not recorded (FPD)" } else { "" }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::error::{Error, Outcome};
 use crate::json::InterruptLine;
 use crate::output::Output;
 use crate::statistics::Counting;
-use crate::{human, parse, units};
+use crate::{human, units};
 use iopt::memory::Page;
 use iopt::vtd::{IndexedEntry, Interrupt, Irta, SourceValidation};
 use std::io::{self, Write};
@@ -62,7 +62,7 @@ pub fn run(common: &Common, command: &Interrupts, output: &mut Output) -> Result
 /// The table that the options describe.
 fn table(common: &Common, command: &Interrupts) -> Result<Irta, Error> {
     if let Some(pasid) = common.pasid {
-        return Err(Error::Use(parse::no_pasid(pasid)));
+        return Err(Error::Use(format!("expected no --pasid (interrupts have none), found PASID {pasid}")));
     }
     let Some(irta) = command.irta.map(Irta) else {
         return Err(Error::Use("expected --irta VALUE, the value of IRTA_REG, found none".to_owned()));

@@ -1,7 +1,7 @@
 //! Where results go: one locked and buffered stdout, for lines of JSON or for people.
 
 use crate::error::tell_plain;
-use crate::{json, sample};
+use crate::{human, json, sample};
 use iopt::vtd::{Fault, InterruptFault, Unit};
 use serde::Serialize;
 use std::fmt;
@@ -53,7 +53,7 @@ impl Output {
 
     /// An entry that can't be followed: a line of JSON in its place, or a line for people on stderr.
     pub fn fault(&mut self, fault: &Fault) -> io::Result<()> {
-        self.malformed(&json::Malformed::new(fault), fault)
+        self.malformed(&json::Malformed::new(fault), &format_args!("{fault}{}", human::unrecorded(fault)))
     }
 
     pub fn interrupt_fault(&mut self, fault: &InterruptFault) -> io::Result<()> {

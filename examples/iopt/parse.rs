@@ -1,6 +1,6 @@
 //! Numbers, addresses and names as people write them on the command line and in batch files.
 
-use iopt::{Access, Iova, SourceId};
+use iopt::{Access, Iova, Pasid, Requester, SourceId};
 
 /// What a message says was expected and found.
 fn wrong<T>(expected: &str, found: &str) -> Result<T, String> {
@@ -35,9 +35,9 @@ pub fn register(text: &str) -> Result<u64, String> {
     value.map_or_else(|| wrong("a 64-bit register value in hexadecimal", text), Ok)
 }
 
-pub fn pasid(text: &str) -> Result<u32, String> {
+pub fn pasid(text: &str) -> Result<Pasid, String> {
     let value = number(text).filter(|&value| value < 1 << 20).and_then(|value| u32::try_from(value).ok());
-    value.map_or_else(|| wrong("a PASID of 20 bits, 0x… or decimal", text), Ok)
+    value.map_or_else(|| wrong("a PASID of 20 bits, 0x… or decimal", text), |value| Ok(Pasid(value)))
 }
 
 /// `bb:dd.f`, or `ssss:bb:dd.f` of segment 0.
@@ -61,29 +61,29 @@ fn segment_and_source_id(text: &str) -> Option<(u64, SourceId)> {
     Some((segment, SourceId::new(bus, u8::try_from(devfn).ok()?)))
 }
 
-/// A request without PASID.
+/// `bb:dd.f`, or `bb:dd.f@PASID` for requests that carry a PASID.
+fn requester(text: &str) -> Result<Requester, String> {
+    let (source, number) = text.split_once('@').map_or((text, None), |(source, number)| (source, Some(number)));
+    Ok(Requester { source_id: source_id(source)?, pasid: number.map(pasid).transpose()? })
+}
+
+/// A request for memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    pub source_id: SourceId,
+    pub requester: Requester,
     pub iova: Iova,
     pub access: Access,
 }
 
 impl Request {
     pub fn new(source: &str, iova: &str, access: &str) -> Result<Self, String> {
-        let source_id = match source.split_once('@') {
-            None => source_id(source)?,
-            Some((source, number)) => {
-                source_id(source)?;
-                return Err(no_pasid(pasid(number)?));
-            }
-        };
+        let requester = requester(source)?;
         let access = match access {
             "r" => Access::Read,
             "w" => Access::Write,
             _ => return wrong("r or w as the access", access),
         };
-        Ok(Self { source_id, iova: Iova(address(iova)?), access })
+        Ok(Self { requester, iova: Iova(address(iova)?), access })
     }
 
     /// The request of one line.
@@ -94,10 +94,6 @@ impl Request {
             _ => wrong("BDF[@PASID] IOVA r|w", shortened(line)),
         }
     }
-}
-
-pub fn no_pasid(pasid: u32) -> String {
-    format!("expected no PASID (no request has one in legacy mode), found PASID {pasid}")
 }
 
 /// A line of a file that is no batch at all can be endless.
@@ -142,11 +138,23 @@ mod tests {
 
     #[test]
     fn a_line_is_three_words() {
-        let request = Request { source_id: SourceId(0x40), iova: Iova(0x1000), access: Access::Write };
-        assert_eq!(Request::from_line(" 00:08.0\t4096  w\r"), Ok(request));
-        for wrong in
-            ["00:08.0 4096", "00:08.0 4096 w w", "00:08.0 4096 x", "00:08.0 y w", "00:08.0@5 4096 w", "00:08.0@ 1 w"]
-        {
+        let request = |pasid| {
+            let requester = Requester { source_id: SourceId(0x40), pasid };
+            Ok(Request { requester, iova: Iova(0x1000), access: Access::Write })
+        };
+        assert_eq!(Request::from_line(" 00:08.0\t4096  w\r"), request(None));
+        assert_eq!(Request::from_line("0000:00:08.0@0xfffff 0x1000 w"), request(Some(Pasid(0xf_ffff))));
+        assert_eq!(Request::from_line("00:08.0@0 0x1000 w"), request(Some(Pasid(0))));
+        for wrong in [
+            "00:08.0 4096",
+            "00:08.0 4096 w w",
+            "00:08.0 4096 x",
+            "00:08.0 y w",
+            "00:08.0@ 1 w",
+            "00:08.0@5@5 1 w",
+            "00:08.0@0x100000 1 w",
+            "@5 1 w",
+        ] {
             assert!(Request::from_line(wrong).is_err_and(|error| error.contains("expected")), "{wrong:?}");
         }
         assert!(Request::from_line(&"é".repeat(5000)).is_err_and(|error| error.chars().count() < 150));

@@ -6,12 +6,12 @@ use crate::json::{RangeLine, page_size};
 use crate::output::Output;
 use crate::sharing::Sharing;
 use crate::statistics::Statistics;
+use crate::tally::Tally;
 use crate::{human, units};
 use iopt::coalesce::{Coalescer, DeviceRange, Join, MappedRange};
 use iopt::memory::PhysReader;
-use iopt::vtd::{Device, Fault, Unit};
+use iopt::vtd::{AddressSpace, Cause, Device, Fault, Unit};
 use iopt::walk::{Scratch, Step};
-use iopt::{DomainId, SourceId};
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -41,14 +41,12 @@ struct Listing<'o> {
     /// Whose ranges come; `None` before the first device of a unit.
     owner: Option<Owner>,
     statistics: Statistics,
-    devices: u64,
-    pass_through: u64,
+    tally: Tally,
     mapped: u128,
 }
 
 struct Owner {
-    source_id: SourceId,
-    domain: DomainId,
+    device: Device,
     /// How many digits the device's addresses have.
     digits: usize,
     ranges: u64,
@@ -63,8 +61,7 @@ impl<'o> Listing<'o> {
             sharing: Sharing::default(),
             owner: None,
             statistics: Statistics::default(),
-            devices: 0,
-            pass_through: 0,
+            tally: Tally::default(),
             mapped: 0,
         }
     }
@@ -81,12 +78,9 @@ impl<'o> Listing<'o> {
         self.unit = index;
         if !self.output.is_json() {
             self.output.unit(index, unit)?;
-            self.sharing = Sharing::before(common.device, unit, reader, scratch);
+            self.sharing = Sharing::before(common, unit, reader, scratch);
         }
-        let mut walk = unit.walk(reader, scratch).max_tables(common.max_tables);
-        if let Some(device) = common.device {
-            walk = walk.only_device(device);
-        }
+        let mut walk = units::walk(unit, common, reader, scratch);
         let mut coalescer = Coalescer::new(join);
         while let Some(step) = walk.next() {
             match step {
@@ -120,31 +114,36 @@ impl<'o> Listing<'o> {
     }
 
     fn device(&mut self, device: &Device) -> io::Result<()> {
-        self.devices = self.devices.saturating_add(1);
-        let (source_id, domain, input) = (device.source_id, device.domain(), device.space.input());
-        let digits = usize::try_from(input.last().0.checked_ilog2().unwrap_or(0) >> 2).unwrap_or(0).saturating_add(1);
-        self.owner = Some(Owner { source_id, domain, digits, ranges: 0, faults: 0 });
+        self.tally.add(self.unit, device);
+        let domain = device.domain();
+        let last = device.space.input().map_or(0, |input| input.last().0);
+        self.owner = Some(Owner {
+            device: *device,
+            digits: usize::try_from(last.checked_ilog2().unwrap_or(0) >> 2).unwrap_or(0).saturating_add(1),
+            ranges: 0,
+            faults: 0,
+        });
         if !self.output.is_json() {
             let mut notes = human::notes(device, self.sharing.first_user(device));
             if !notes.is_empty() {
                 notes.insert_str(0, "  ");
             }
-            let translation = human::translation(device);
-            self.output.heading(format_args!("{source_id}  domain {domain}  {translation}{notes}"))?;
+            let (name, translation) = (human::name(device), human::translation(device));
+            let domain = domain.map(|domain| format!("  domain {domain}")).unwrap_or_default();
+            self.output.heading(format_args!("{name}{domain}  {translation}{notes}"))?;
         }
         match DeviceRange::pass_through(device) {
-            Some(everything) => {
-                self.pass_through = self.pass_through.saturating_add(1);
-                self.range(&everything)
-            }
+            Some(everything) => self.range(&everything),
             None => Ok(()),
         }
     }
 
-    /// A device under whose heading nothing stands must not look forgotten.
+    /// A device under whose heading nothing stands must not look forgotten. That of a blocked one says enough.
     fn end_device(&mut self) -> io::Result<()> {
         match self.owner.take() {
-            Some(Owner { ranges: 0, faults, .. }) if !self.output.is_json() => {
+            Some(Owner { device, ranges: 0, faults, .. })
+                if !self.output.is_json() && !matches!(device.space, AddressSpace::Blocked(_)) =>
+            {
                 writeln!(self.output, "  nothing mapped{}", if faults == 0 { "" } else { " that can be followed" })
             }
             _ => Ok(()),
@@ -153,7 +152,8 @@ impl<'o> Listing<'o> {
 
     fn fault(&mut self, fault: &Fault) -> io::Result<()> {
         if let Some(owner) = &mut self.owner {
-            if fault.place.source_id == Some(owner.source_id) {
+            // What is wrong on the way to the next PASID is none of this one's.
+            if (fault.place.source_id, fault.place.pasid) == (Some(owner.device.source_id), owner.device.pasid) {
                 owner.faults = owner.faults.saturating_add(1);
             }
         }
@@ -161,9 +161,29 @@ impl<'o> Listing<'o> {
     }
 
     fn mapped_range(&mut self, range: &MappedRange) -> io::Result<()> {
-        let Some(&Owner { source_id, domain, .. }) = self.owner.as_ref() else { return Ok(()) };
+        let Some(Device { source_id, pasid, .. }) = self.owner.as_ref().map(|owner| owner.device) else {
+            return Ok(());
+        };
+        let Some(domain) = self.owner.as_ref().and_then(|owner| owner.device.domain()) else { return Ok(()) };
         self.mapped = self.mapped.saturating_add(range.iova.size());
-        self.range(&DeviceRange::new(source_id, domain, range))
+        let range = DeviceRange::new(source_id, pasid, domain, range);
+        self.range(&range)?;
+        if self.output.is_json() { Ok(()) } else { self.unreachable(&range) }
+    }
+
+    /// Interrupt addresses in a range are no memory to the device.
+    fn unreachable(&mut self, range: &DeviceRange) -> io::Result<()> {
+        let Some(Owner { device, digits, .. }) = &self.owner else { return Ok(()) };
+        let width = digits.saturating_add(2);
+        for (part, fault) in device.reachable(*range).filter_map(Result::err) {
+            let (first, last, size) = (part.first().0, part.last().0, human::size(part.size()));
+            let what = match fault.cause {
+                Cause::InterruptRequest => "of it interrupts, which never come to the tables",
+                _ => "of it refused, since it leads to interrupt addresses",
+            };
+            writeln!(self.output, "  {first:#0width$x} - {last:#0width$x}  {size:>10}  --  {what}")?;
+        }
+        Ok(())
     }
 
     fn range(&mut self, range: &DeviceRange) -> io::Result<()> {
@@ -188,15 +208,11 @@ impl<'o> Listing<'o> {
 
     fn finish(self) -> io::Result<Statistics> {
         if !self.output.is_json() {
-            let devices = human::count(self.devices, "device");
-            let passing = match self.pass_through {
-                0 => String::new(),
-                number => format!(" ({number} pass-through)"),
-            };
+            let (devices, without_tables) = (&self.tally, self.tally.without_tables());
             let ranges = human::count(self.statistics.ranges, "range");
             let mapped = human::size_about(self.mapped);
             let faults = human::count(self.statistics.faults, "fault");
-            writeln!(self.output, "{devices}{passing}, {ranges}, {mapped} mapped, {faults}")?;
+            writeln!(self.output, "{devices}{without_tables}, {ranges}, {mapped} mapped, {faults}")?;
         }
         self.output.flush()?;
         Ok(self.statistics)

@@ -2,25 +2,29 @@
 
 use crate::args::{Common, Translate};
 use crate::error::{Error, Outcome, tell};
-use crate::json::{Bdf, Code, FaultLine, NO_PASID, Path as PathLine, ReadOrWrite, TranslationLine, Words, page_size};
+use crate::json::{Bdf, Code, FaultLine, Path as PathLine, ReadOrWrite, TranslationLine, Words, page_size};
 use crate::output::Output;
 use crate::parse::Request;
+use crate::path::Path;
 use crate::statistics::Counting;
 use crate::translator::Translator;
 use crate::{human, units};
 use iopt::radix::Translation;
-use iopt::vtd::{Fault, PathEntry};
+use iopt::vtd::Fault;
 use iopt_backends::Image;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::Path as FilePath;
 use std::time::Instant;
 
 pub fn run(common: &Common, command: &Translate, output: &mut Output) -> Result<Outcome, Error> {
     let (image, request) = arguments(command)?;
     if let Some(device) = common.device {
         return Err(Error::Use(format!("expected the device as BDF of the request, found --device {device} too")));
+    }
+    if let Some(pasid) = common.pasid {
+        return Err(Error::Use(format!("expected the PASID as BDF@PASID of the request, found --pasid {pasid}")));
     }
     let units = units::units(common, image.is_none())?;
     let batch = command.batch.as_deref().map(open_batch).transpose()?;
@@ -45,8 +49,8 @@ pub fn run(common: &Common, command: &Translate, output: &mut Output) -> Result<
     Ok(outcome)
 }
 
-/// `[IMAGE] BDF IOVA ACCESS`, or `[IMAGE]` beside a batch.
-fn arguments(command: &Translate) -> Result<(Option<&Path>, Option<Request>), Error> {
+/// `[IMAGE] BDF[@PASID] IOVA ACCESS`, or `[IMAGE]` beside a batch.
+fn arguments(command: &Translate) -> Result<(Option<&FilePath>, Option<Request>), Error> {
     let wrong = |expected: &str| {
         let found = human::count(u64::try_from(command.arguments.len()).unwrap_or(u64::MAX), "argument");
         Err(Error::Use(format!("expected {expected}, found {found}")))
@@ -55,7 +59,7 @@ fn arguments(command: &Translate) -> Result<(Option<&Path>, Option<Request>), Er
         let [source, iova, access] = [source, iova, access].map(|argument| argument.to_string_lossy());
         Request::new(&source, &iova, &access).map_err(Error::Use)
     };
-    let path = |image| Some(Path::new::<OsStr>(image));
+    let path = |image| Some(FilePath::new::<OsStr>(image));
     match (command.arguments.as_slice(), &command.batch) {
         ([], Some(_)) => Ok((None, None)),
         ([image], Some(_)) => Ok((path(image), None)),
@@ -66,7 +70,7 @@ fn arguments(command: &Translate) -> Result<(Option<&Path>, Option<Request>), Er
     }
 }
 
-fn open_batch(path: &Path) -> Result<Box<dyn BufRead>, Error> {
+fn open_batch(path: &FilePath) -> Result<Box<dyn BufRead>, Error> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(io::stdin().lock()));
     }
@@ -87,7 +91,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Does every line, whatever is wrong with others.
-    fn batch(&mut self, mut input: Box<dyn BufRead>, path: &Path) -> Result<(), Error> {
+    fn batch(&mut self, mut input: Box<dyn BufRead>, path: &FilePath) -> Result<(), Error> {
         let mut line = Vec::new();
         for number in 1u64.. {
             line.clear();
@@ -120,13 +124,13 @@ impl Job<'_> {
     }
 
     fn translated(&mut self, request: &Request, translation: &Translation) -> io::Result<()> {
-        let Request { source_id, iova, access } = *request;
+        let Request { requester, iova, access } = *request;
         let Translation { phys, permissions, page_size_log2, leaf } = *translation;
         let page = leaf.and_then(|_| page_size(page_size_log2));
         if self.output.is_json() {
             return self.output.json(&TranslationLine {
-                source_id: Bdf(source_id),
-                pasid: NO_PASID,
+                source_id: Bdf(requester.source_id),
+                pasid: requester.pasid.map(|pasid| pasid.0),
                 iova: iova.into(),
                 access: ReadOrWrite(access),
                 phys: phys.into(),
@@ -136,16 +140,16 @@ impl Job<'_> {
             });
         }
         let how = page.map_or_else(|| "pass-through".to_owned(), |page| format!("{} page", human::size(page.into())));
-        writeln!(self.output, "{source_id} {access} {iova} -> {phys} ({how}, {permissions})")
+        writeln!(self.output, "{requester} {access} {iova} -> {phys} ({how}, {permissions})")
     }
 
     fn refused(&mut self, request: &Request, fault: &Fault) -> io::Result<()> {
-        let Request { source_id, iova, access } = *request;
+        let Request { requester, iova, access } = *request;
         let path = self.translator.path();
         if self.output.is_json() {
             return self.output.json(&FaultLine {
-                source_id: Bdf(source_id),
-                pasid: NO_PASID,
+                source_id: Bdf(requester.source_id),
+                pasid: requester.pasid.map(|pasid| pasid.0),
                 iova: iova.into(),
                 access: ReadOrWrite(access),
                 fault: fault.reason.map(Code),
@@ -155,11 +159,8 @@ impl Job<'_> {
             });
         }
         let reason = fault.reason.map_or_else(|| "no fault reason".to_owned(), |reason| format!("fault {reason}"));
-        writeln!(self.output, "{source_id} {access} {iova} refused, {reason}: {}", fault.cause)?;
-        for &PathEntry { structure, table, index, entry } in path {
-            let (structure, table) = (structure.to_string(), table.to_string());
-            writeln!(self.output, "  {structure:<7}  table {table:<14}  entry {index:>3} = {entry:#x}")?;
-        }
-        Ok(())
+        let unrecorded = human::unrecorded(fault);
+        writeln!(self.output, "{requester} {access} {iova} refused, {reason}: {}{unrecorded}", fault.cause)?;
+        write!(self.output, "{}", Path(path))
     }
 }

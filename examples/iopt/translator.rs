@@ -2,12 +2,13 @@
 
 use crate::parse::Request;
 use crate::statistics::{Counting, Statistics};
-use iopt::SourceId;
 use iopt::memory::{Page, PhysReader};
 use iopt::radix::Translation;
-use iopt::vtd::{Cause, Device, Fault, PathEntry, Structure, Unit};
+use iopt::vtd::{Device, Fault, PathEntry, Structure, Unit};
+use iopt::{Requester, SourceId};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::iter;
 
 /// The first unit and the others.
 pub type Units<'a> = (&'a Unit, &'a [Unit]);
@@ -15,7 +16,7 @@ pub type Units<'a> = (&'a Unit, &'a [Unit]);
 pub struct Translator<'a, R> {
     units: Units<'a>,
     reader: &'a Counting<'a, R>,
-    devices: HashMap<SourceId, Resolved>,
+    devices: HashMap<Requester, Resolved>,
     copy: Page,
     path: Vec<PathEntry>,
     leaves: u64,
@@ -38,15 +39,15 @@ impl<'a, R: PhysReader> Translator<'a, R> {
     /// # Errors
     /// The fault, whose entries are in [`path`](Self::path).
     pub fn translate(&mut self, request: &Request) -> Result<Translation, Fault> {
-        let &Request { source_id, iova, access } = request;
+        let &Request { requester, iova, access } = request;
         self.path.clear();
-        if let Err(interrupt) = self.units.0.check_interrupt(source_id, iova) {
+        if let Err(interrupt) = self.units.0.check_interrupt(requester, iova) {
             self.faults = self.faults.saturating_add(1);
             return Err(interrupt);
         }
-        let resolved = match self.devices.entry(source_id) {
+        let resolved = match self.devices.entry(requester) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(resolve(self.units, self.reader, source_id, &mut self.copy)),
+            Entry::Vacant(unknown) => unknown.insert(resolve(self.units, self.reader, requester, &mut self.copy)),
         };
         let translated = match &resolved.device {
             Ok(device) => device.translate(self.reader, iova, access, &mut self.copy, |entry| self.path.push(entry)),
@@ -78,27 +79,23 @@ impl<'a, R: PhysReader> Translator<'a, R> {
     }
 }
 
-/// Finds the device in the first unit that has entries for it. Which unit a device belongs to stands in no table, so
-/// without any such unit the first one tells why.
-fn resolve<R: PhysReader>(units: Units<'_>, reader: &R, source_id: SourceId, copy: &mut Page) -> Resolved {
-    let mut attempt = |unit: &Unit| {
-        let mut path = Vec::new();
-        let device = unit.device(reader, source_id, copy, |entry| path.push(entry));
-        Resolved { device, path }
-    };
-    let first = attempt(units.0);
-    if first.has_entries() {
-        return first;
-    }
-    units.1.iter().map(attempt).find(Resolved::has_entries).unwrap_or(first)
+/// Finds the device in the first unit that has entries for it.
+fn resolve<R: PhysReader>(units: Units<'_>, reader: &R, requester: Requester, copy: &mut Page) -> Resolved {
+    let (first, others) = units;
+    // Which unit a device belongs to stands in no table. With several, the first one that has entries for it is the one
+    // for all of its PASIDs, and without any such unit the very first one tells why.
+    let mut candidates = iter::once(first).chain(others).filter(|_| !others.is_empty());
+    let unit = candidates.find(|unit| has_entries(unit, reader, requester.source_id, copy)).unwrap_or(first);
+    let mut path = Vec::new();
+    let device = unit.device(reader, requester, copy, |entry| path.push(entry));
+    Resolved { device, path }
 }
 
-impl Resolved {
-    /// Whether there is a context entry that is present, good or not.
-    fn has_entries(&self) -> bool {
-        match &self.device {
-            Ok(_) => true,
-            Err(fault) => fault.place.structure == Structure::Context && fault.cause != Cause::NotPresent,
-        }
-    }
+/// Whether there is a context entry that is present, whatever is wrong behind it.
+fn has_entries<R: PhysReader>(unit: &Unit, reader: &R, source_id: SourceId, copy: &mut Page) -> bool {
+    let mut present = false;
+    let _ = unit.device(reader, source_id, copy, |PathEntry { structure, entry, .. }| {
+        present |= structure == Structure::Context && entry.words().first().is_some_and(|word| word & 1 != 0);
+    });
+    present
 }

@@ -2,8 +2,10 @@
 
 use crate::args::Common;
 use crate::error::Error;
-use crate::{parse, sample};
+use crate::sample;
+use iopt::memory::PhysReader;
 use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
+use iopt::walk::{Scratch, UnitWalk};
 use iopt_backends::{Image, OpenOptions};
 use std::path::Path;
 
@@ -21,9 +23,6 @@ pub fn open(common: &Common, path: Option<&Path>) -> Result<Image, Error> {
 
 /// The units that the options describe. Whatever is wrong with one of them is said before anything is read.
 pub fn units(common: &Common, is_sample: bool) -> Result<Vec<Unit>, Error> {
-    if let Some(pasid) = common.pasid {
-        return Err(Error::Use(parse::no_pasid(pasid)));
-    }
     if common.roots.is_empty() && !is_sample {
         let message =
             "expected --root ADDR, the value of RTADDR_REG, found none: scanning an image for roots does not exist yet";
@@ -41,7 +40,31 @@ pub fn units(common: &Common, is_sample: bool) -> Result<Vec<Unit>, Error> {
         let ecap = ecaps.next().or(of_sample.then_some(sample::ECAP));
         Ok(unit.with_capabilities(cap, ecap).with_host_address_width(width))
     };
-    roots.iter().map(unit).collect()
+    let units = roots.iter().map(unit).collect::<Result<Vec<Unit>, Error>>()?;
+    match common.pasid {
+        Some(pasid) if !units.iter().any(Unit::is_scalable) => {
+            let expected = "expected no --pasid (no request has a PASID in legacy mode), or a root in scalable mode";
+            Err(Error::Use(format!("{expected}, found PASID {pasid}")))
+        }
+        _ => Ok(units),
+    }
+}
+
+/// The walk over the devices of a unit that the options leave. Units of legacy mode have no PASIDs to leave any out by.
+pub fn walk<'m, R: PhysReader>(
+    unit: &Unit,
+    common: &Common,
+    reader: &'m R,
+    scratch: &'m mut Scratch,
+) -> UnitWalk<'m, R> {
+    let mut walk = unit.walk(reader, scratch).max_tables(common.max_tables);
+    if let Some(device) = common.device {
+        walk = walk.only_device(device);
+    }
+    match common.pasid {
+        Some(pasid) if unit.is_scalable() => walk.only_pasid(pasid),
+        _ => walk,
+    }
 }
 
 /// The values of a register, one for each root or none at all.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-const CAPTURES: [(&str, &str); 9] = [
+const CAPTURES: [(&str, &str); 11] = [
     ("legacy-48/mem.lime.xz", "legacy-48/mem.json"),
     ("legacy-48/mem.raw.xz", "legacy-48/mem.json"),
     ("legacy-pt/mem.lime.xz", "legacy-pt/mem.json"),
@@ -18,7 +18,12 @@ const CAPTURES: [(&str, &str); 9] = [
     ("kdump-on/vmcore.lime.xz", "kdump-on/vmcore.json"),
     ("kdump-on/mem.lime.xz", "kdump-on/mem.json"),
     ("kdump-on/mem.lime.xz", "kdump-on/mem.old-rtaddr.json"),
+    SCALABLE,
+    FIRST_STAGE,
 ];
+
+const SCALABLE: (&str, &str) = ("scalable/mem.lime.xz", "scalable/mem.json");
+const FIRST_STAGE: (&str, &str) = ("scalable-first-stage/mem.lime.xz", "scalable-first-stage/mem.json");
 
 fn expectation(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
@@ -32,19 +37,23 @@ fn number(value: &Value) -> u64 {
 fn devices(expected: &Value) -> Vec<Value> {
     let line = |device: &Value| {
         let translation = device["translation"].as_str().unwrap();
-        let pass_through = translation == "pass-through";
+        let mode = match translation {
+            "second-level" | "second-level+device-tlb" => "second-stage",
+            "first-level" => "first-stage",
+            other => other,
+        };
         let table = &expected["page_tables"][device["page_table"].as_str().unwrap_or_default()]["pt"];
         let first_user = device["page_table"].as_str().map(|table| first_user(expected, table));
         let shares_with = first_user.filter(|first_user| **first_user != device["bdf"]);
         json!({
             "unit": 0,
             "source_id": device["bdf"],
-            "pasid": null,
-            "mode": if pass_through { "pass-through" } else { "second-stage" },
-            "levels": if pass_through { &Value::Null } else { &device["levels"] },
+            "pasid": device["pasid"],
+            "mode": mode,
+            "levels": if mode == "pass-through" { &Value::Null } else { &device["levels"] },
             "domain": device["domain_id"],
             "table": table,
-            "ats": translation.ends_with("+device-tlb"),
+            "ats": translation.ends_with("+device-tlb") || device["device_tlb"] == 1,
             "fault_disabled": device["fault_disable"] != 0,
             "shares_with": shares_with,
         })
@@ -65,7 +74,7 @@ fn ranges(expected: &Value, width: u32) -> Vec<Value> {
             lines.push(json!({
                 "unit": 0,
                 "source_id": device["bdf"],
-                "pasid": null,
+                "pasid": device["pasid"],
                 "domain": device["domain_id"],
                 "iova": format!("{iova:#x}"),
                 "last": format!("{:#x}", iova.wrapping_add(size).wrapping_sub(1)),
@@ -100,14 +109,31 @@ fn compare(expected: &Value, options: &str) {
     assert_eq!(found, ranges(expected, 48), "{options}");
 }
 
+/// The image of a capture, and the options for its unit.
+fn options(image: &str, expected: &Value) -> String {
+    let register = |name: &str| expected["registers"][name].as_str().unwrap().to_owned();
+    let (root, cap, ecap) = (register("RTADDR"), register("CAP"), register("ECAP"));
+    format!("{} --root {root} --cap {cap} --ecap {ecap} --haw 48", corpus().join(image).display())
+}
+
 #[test]
 fn every_capture_lists_as_expected() {
     for (image, expected) in CAPTURES {
         let expected = expectation(&corpus().join(expected));
-        let register = |name: &str| expected["registers"][name].as_str().unwrap().to_owned();
-        let (root, cap, ecap) = (register("RTADDR"), register("CAP"), register("ECAP"));
-        let image = corpus().join(image);
-        compare(&expected, &format!("{} --root {root} --cap {cap} --ecap {ecap} --haw 48", image.display()));
+        compare(&expected, &options(image, &expected));
+    }
+}
+
+/// The expectations themselves must be of the kind that they are here for.
+#[test]
+fn the_captures_have_both_modes_and_both_stages() {
+    for ((_, expected), mode, pasid) in [
+        (CAPTURES[0], "second-stage", Value::Null),
+        (SCALABLE, "second-stage", json!(0)),
+        (FIRST_STAGE, "first-stage", json!(0)),
+    ] {
+        let lines = devices(&expectation(&corpus().join(expected)));
+        assert!(!lines.is_empty() && lines.iter().all(|line| line["mode"] == mode && line["pasid"] == pasid));
     }
 }
 
@@ -116,10 +142,22 @@ fn the_sample_lists_as_expected() {
     compare(&expectation(&corpus().join("vfio-48/mem.json")), "");
 }
 
-/// Every first and last byte of every range of the sample, in a batch.
 #[test]
-fn translations_agree_with_the_ranges() {
-    let ranges = iopt_line("ranges --json").json();
+fn translations_agree_with_the_ranges_of_the_sample() {
+    translations_agree("", ["0x06", "0x05"]);
+}
+
+#[test]
+fn translations_agree_with_the_ranges_of_scalable_mode() {
+    // What may be mapped in a first stage may be read, so no read of it is refused.
+    for ((image, expected), refused) in [(SCALABLE, ["0x79", "0x79"]), (FIRST_STAGE, ["none", "0x85"])] {
+        translations_agree(&options(image, &expectation(&corpus().join(expected))), refused);
+    }
+}
+
+/// Every first and last byte of every range, in a batch. `refused` are the faults of reads and writes.
+fn translations_agree(options: &str, refused: [&str; 2]) {
+    let ranges = iopt_line(&format!("ranges {options} --json")).json();
     let mut batch = String::new();
     for range in &ranges {
         for end in ["iova", "last"] {
@@ -129,19 +167,19 @@ fn translations_agree_with_the_ranges() {
             }
         }
     }
-    let run = common::iopt_fed("translate --batch - --json", batch.as_bytes());
+    let run = common::iopt_fed(&format!("translate {options} --batch - --json"), batch.as_bytes());
     let lines = run.json();
     assert_eq!((run.status, run.stderr.as_str(), lines.len()), (1, "", ranges.len().wrapping_mul(4)));
     for (range, lines) in ranges.iter().zip(lines.chunks(4)) {
         let inside = [0, 0, 1, 1].map(|at| range["size"].as_u64().unwrap().wrapping_sub(1).wrapping_mul(at));
         for (line, inside) in lines.iter().zip(inside) {
             let allowed = range[if line["access"] == "r" { "read" } else { "write" }].as_bool().unwrap();
-            assert_eq!(line["source_id"], range["source_id"]);
+            assert_eq!((&line["source_id"], &line["pasid"]), (&range["source_id"], &Value::Null));
             if allowed {
                 assert_eq!(number(&line["phys"]), number(&range["phys"]).wrapping_add(inside));
                 assert_eq!((&line["read"], &line["write"]), (&range["read"], &range["write"]));
             } else {
-                assert_eq!(line["fault"], if line["access"] == "r" { "0x06" } else { "0x05" });
+                assert_eq!(line["fault"], refused[usize::from(line["access"] == "w")]);
             }
         }
     }

@@ -24,7 +24,9 @@ fn wrong_options_are_refused() {
         ("ranges --by page", &["'page'", "both, iova"]),
         ("info --format elf", &["expected raw or lime as the format, found \"elf\""]),
         ("ranges --pasid 0x100000", &["expected a PASID of 20 bits"]),
-        ("ranges --pasid 5", &["expected no PASID", "found PASID 5"]),
+        ("ranges --pasid five", &["'--pasid <N>'", "expected a PASID of 20 bits, 0x… or decimal", "found \"five\""]),
+        ("ranges --pasid 5", &["expected no --pasid", "legacy mode", "found PASID 5"]),
+        ("devices --pasid 0 --root 0 --root 0x1000", &["expected no --pasid", "legacy mode", "found PASID 0"]),
         ("ranges --cap 0 --cap 0", &["expected --cap not at all or once for each root (1), found 2"]),
         ("devices --root 0 --root 0x1000 --ecap 0", &["expected --ecap", "(2), found 1"]),
         ("translate", &["expected [IMAGE] BDF[@PASID] IOVA r|w", "found 0 arguments"]),
@@ -34,7 +36,12 @@ fn wrong_options_are_refused() {
         ("translate 00:08 0x1000 r", &["expected a device as bb:dd.f", "found \"00:08\""]),
         ("translate 00:08.0 where r", &["expected a 64-bit address, 0x… or decimal, found \"where\""]),
         ("translate 00:08.0 0x1000 x", &["expected r or w as the access, found \"x\""]),
-        ("translate 00:08.0@5 0x1000 r", &["expected no PASID", "found PASID 5"]),
+        ("translate 00:08.0@ 0x1000 r", &["expected a PASID of 20 bits, 0x… or decimal, found \"\""]),
+        ("translate 00:08.0@0x100000 0x1000 r", &["expected a PASID of 20 bits", "found \"0x100000\""]),
+        ("translate 00:08@5 0x1000 r", &["expected a device as bb:dd.f", "found \"00:08\""]),
+        ("translate 00:08.0 0x1000 r --pasid 5", &["expected the PASID as BDF@PASID", "found --pasid 5"]),
+        ("translate 00:08.0 0x1000 r --pasid 5 --root 0x1400", &["expected the PASID as BDF@PASID"]),
+        ("translate --batch - --pasid 5", &["expected the PASID as BDF@PASID"]),
         ("translate 00:08.0 0x1000 r --device 00:08.0", &["found --device 00:08.0 too"]),
         ("translate --batch /nowhere/batch", &["/nowhere/batch: expected a batch of requests"]),
     ] {
@@ -58,7 +65,6 @@ fn an_image_without_a_root_is_refused() {
 #[test]
 fn roots_that_can_not_be_walked_are_refused_by_name() {
     for (root, parts) in [
-        ("0x98c400", ["0x98c400", "scalable mode"]),
         ("0x98c800", ["0x98c800", "extended mode"]),
         ("0x98cc00", ["0x98cc00", "abort-DMA mode"]),
         ("0x98c008", ["0x98c008", "4 KiB alignment"]),

@@ -1,6 +1,7 @@
 //! Runs of leaves become ranges: the longest stretches of addresses that lead on without a break.
 
 mod ranges;
+mod reachable;
 
 pub use ranges::{DeviceRange, DeviceRanges};
 
@@ -115,7 +116,7 @@ impl Coalescer {
         let first = run.iova.0.wrapping_add(bytes_to(index));
         // The sum may be 2^64; one less is always an address.
         let last = first.wrapping_add(bytes_to(count)).wrapping_sub(1);
-        let phys = run.entries.get(index).map(|word| PhysAddr(word.get() & run.address_mask));
+        let phys = run.entries.get(index).map(|word| run.phys(word));
         let piece = MappedRange {
             iova: IovaRange::from_to(Iova(first), Iova(last)),
             phys: phys.filter(|_| linear),

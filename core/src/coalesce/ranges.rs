@@ -2,9 +2,9 @@ use super::{Coalescer, Join, MappedRange};
 use crate::access::Permissions;
 use crate::address::{DomainId, IovaRange, Pasid, PhysAddr, Requester, SourceId};
 use crate::memory::PhysReader;
-use crate::radix::{Extent, Statistics};
+use crate::radix::Statistics;
 use crate::vtd::{AddressSpace, Device, Fault, Unit};
-use crate::walk::{Event, Scratch, UnitWalk};
+use crate::walk::{Event, RunAt, Scratch, UnitWalk};
 use core::fmt;
 
 /// A stretch of memory that a device can reach, or for [`Join::Iova`] of addresses that it can use.
@@ -72,7 +72,7 @@ pub struct DeviceRanges<'m, R: ?Sized> {
     walk: UnitWalk<'m, R>,
     coalescer: Coalescer,
     /// The run that is being taken, and how many of its leaves are.
-    run: Option<(Extent, usize)>,
+    run: Option<(RunAt, usize)>,
     /// Comes next, when the range before it had to be closed first.
     pending: Option<Result<DeviceRange, Fault>>,
     /// Whose range is open.

@@ -1,5 +1,5 @@
 use super::levels::{ADDRESS, Levels, beyond_host, inside_leaf};
-use crate::access::Permissions;
+use crate::access::{Access, Permissions};
 use crate::radix::{Format, Level};
 
 /// First-stage page tables of Intel VT-d: those of an x86-64 processor, 4 or 5 levels.
@@ -12,8 +12,8 @@ use crate::radix::{Format, Level};
 /// | 1 R/W | writes, ANDed down the path | the same | the same |
 /// | 2 U/S | reads and writes, ANDed down the path | the same | the same |
 /// | 3 PWT, 4 PCD | ignored: they concern the next table | attribute | attribute |
-/// | 5 A | ignored | ignored | ignored |
-/// | 6 D | ignored | ignored | ignored |
+/// | 5 A | ignored: hardware sets it | the same | the same |
+/// | 6 D | ignored | ignored: hardware sets it for a write | the same |
 /// | 7 | PS = 0 at levels 2 and 3, reserved above | PS = 1 | PAT, attribute |
 /// | 8 G | ignored | ignored | ignored |
 /// | 11:9 | ignored (10: EA) | ignored (10: EA) | ignored (10: EA) |
@@ -24,6 +24,7 @@ use crate::radix::{Format, Level};
 ///
 /// * The input is signed: its 48 or 57 bits are sign-extended to 64, and other addresses are not canonical.
 /// * Permissions are those of a user request, which a request is that asks for no privilege: U/S = 0 denies it.
+///   Those of a supervisor request need no U/S, and without WPE no R/W either.
 ///   To execute is no [`Access`](crate::access::Access), so XD takes nothing away.
 /// * Memory attributes are PWT, PCD and PAT, the last one always at bit 7, so that a large leaf joins a small one.
 ///
@@ -51,6 +52,12 @@ use crate::radix::{Format, Level};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirstStage {
     levels: Levels,
+    /// The bits that an entry needs to let a read through.
+    read: u64,
+    /// The bits that it needs to let a write through.
+    write: u64,
+    /// The bits that hardware sets in every entry that it uses.
+    accessed: u64,
 }
 
 /// What a unit's capabilities and a PASID entry say about first-stage entries. What isn't known is allowed.
@@ -62,6 +69,12 @@ pub struct FirstStageRules {
     pub pages_1g: Option<bool>,
     /// Whether bit 63 (XD) may be set (NXE of the PASID entry).
     pub execute_disable: Option<bool>,
+    /// Whether the hardware sets bit 10 (EA) in the entries that it uses (EAFE of the PASID entry).
+    pub extended_accessed: Option<bool>,
+    /// Whether the requests ask for supervisor privilege, which needs no U/S.
+    pub supervisor: bool,
+    /// Whether supervisor writes need R/W like those of a user (WPE of the PASID entry).
+    pub write_protect: bool,
 }
 
 const PRESENT: u64 = 1 << 0;
@@ -69,7 +82,10 @@ const WRITE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 const WRITE_THROUGH: u64 = 1 << 3;
 const CACHE_DISABLE: u64 = 1 << 4;
+const ACCESSED: u64 = 1 << 5;
+const DIRTY: u64 = 1 << 6;
 const PAGE_SIZE_BIT: u64 = 1 << 7;
+const EXTENDED_ACCESSED: u64 = 1 << 10;
 const PAT: u64 = 1 << 7;
 const PAT_OF_LARGE: u64 = 1 << 12;
 const EXECUTE_DISABLE: u64 = 1 << 63;
@@ -78,7 +94,15 @@ impl FirstStage {
     /// The format with `levels` levels; `None` unless there are 4 or 5.
     #[must_use]
     pub fn new(levels: u8, rules: &FirstStageRules) -> Option<Self> {
-        (4..=5).contains(&levels).then(|| Self { levels: Levels::new(levels, |number| shape(number, rules)) })
+        let read = if rules.supervisor { PRESENT } else { PRESENT | USER };
+        let write = if rules.supervisor && !rules.write_protect { read } else { read | WRITE };
+        let extended = if rules.extended_accessed == Some(true) { EXTENDED_ACCESSED } else { 0 };
+        (4..=5).contains(&levels).then(|| Self {
+            levels: Levels::new(levels, |number| shape(number, rules, write)),
+            read,
+            write,
+            accessed: ACCESSED | extended,
+        })
     }
 
     /// Whether P of an entry is set.
@@ -94,7 +118,7 @@ impl FirstStage {
     }
 }
 
-fn shape(number: u8, rules: &FirstStageRules) -> Level {
+fn shape(number: u8, rules: &FirstStageRules, permissions: u64) -> Level {
     let size_log2 = number.saturating_mul(9).saturating_add(3);
     let beyond_host = beyond_host(rules.host_address_width);
     let inside_leaf = inside_leaf(size_log2);
@@ -120,7 +144,7 @@ fn shape(number: u8, rules: &FirstStageRules) -> Level {
         leaf_address: ADDRESS & !beyond_host & !inside_leaf,
         table_reserved: no_large_leaf | beyond_host | no_execute_disable,
         leaf_reserved: inside_leaf & !pat | beyond_host | no_execute_disable,
-        permissions: PRESENT | WRITE | USER,
+        permissions,
         attributes: WRITE_THROUGH | CACHE_DISABLE | pat,
     }
 }
@@ -133,8 +157,14 @@ impl Format for FirstStage {
 
     #[inline]
     fn permissions(&self, raw: u64) -> Permissions {
-        let read = raw & (PRESENT | USER) == PRESENT | USER;
-        Permissions::new(read, read && raw & WRITE != 0)
+        Permissions::new(raw & self.read == self.read, raw & self.write == self.write)
+    }
+
+    #[inline]
+    fn must_mark(&self, _: &Level, raw: u64, leaf: bool, access: Access) -> bool {
+        let dirty = if leaf && access == Access::Write { DIRTY } else { 0 };
+        let marks = self.accessed | dirty;
+        raw & marks != marks
     }
 
     #[inline]
@@ -232,5 +262,40 @@ mod tests {
         assert_eq!(format.permissions(0b110), Permissions::NONE);
         assert_eq!(format.permissions(0b101), Permissions::READ);
         assert_eq!(format.permissions(0b111), Permissions::READ_WRITE);
+    }
+    #[test]
+    fn a_supervisor_needs_no_user_bit_and_may_need_no_write_bit() {
+        let permissions = |write_protect, raw| {
+            let rules = FirstStageRules { supervisor: true, write_protect, ..Default::default() };
+            FirstStage::new(4, &rules).unwrap().permissions(raw)
+        };
+        for write_protect in [false, true] {
+            assert_eq!(permissions(write_protect, 0b110), Permissions::NONE);
+            assert_eq!(permissions(write_protect, 0b011), Permissions::READ_WRITE);
+        }
+        assert_eq!(permissions(true, 0b101), Permissions::READ);
+        assert_eq!(permissions(false, 0b001), Permissions::READ_WRITE);
+        let user = FirstStageRules { write_protect: true, ..Default::default() };
+        assert_eq!(FirstStage::new(4, &user).unwrap().permissions(0b011), Permissions::NONE);
+    }
+
+    #[test]
+    fn accessed_and_dirty_bits_that_are_missing_are_to_be_written() {
+        let must_mark = |extended_accessed, raw, leaf, access| {
+            let rules = FirstStageRules { extended_accessed, ..Default::default() };
+            let format = FirstStage::new(4, &rules).unwrap();
+            format.must_mark(&format.levels()[0], raw, leaf, access)
+        };
+        for access in [Access::Read, Access::Write] {
+            for leaf in [false, true] {
+                let write = leaf && access == Access::Write;
+                assert!(must_mark(None, 0x47, leaf, access));
+                assert_eq!(must_mark(None, 0x27, leaf, access), write);
+                assert!(!must_mark(None, 0x67, leaf, access));
+                assert!(!must_mark(Some(false), 0x67, leaf, access));
+                assert!(must_mark(Some(true), 0x67, leaf, access));
+                assert!(!must_mark(Some(true), 0x467, leaf, access));
+            }
+        }
     }
 }

@@ -5,9 +5,13 @@
 //!   [`next`](Cursor::next), [`seek`](Cursor::seek) it, [`skip_table`](Cursor::skip_table).
 //! * [`translate`] follows the path of one address and checks each entry as hardware does; [`translate_all`]
 //!   does so for many at a time.
+//! * [`Nested`] and [`translate_nested`] do the same for two trees of which one translates the addresses that the
+//!   other holds.
 
 mod cursor;
 mod item;
+mod locate;
+mod nested;
 mod run;
 mod scan;
 mod statistics;
@@ -16,11 +20,13 @@ mod translate;
 pub use cursor::{Cursor, TableScratch};
 pub(crate) use item::{Extent, Found};
 pub use item::{Item, Malformed, Table};
+pub use nested::{Inner, Nested, NestedItem, NestedRefusal, Stage, translate_nested};
+pub(crate) use nested::{NestedExtent, NestedFound};
 pub use run::{Leaf, Run};
 pub use statistics::Statistics;
 pub use translate::{Refusal, Translation, Visit, translate, translate_all};
 
-use crate::access::Permissions;
+use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr};
 use crate::memory::ReadError;
 use core::fmt;
@@ -99,6 +105,13 @@ pub trait Format {
         raw & level.attributes
     }
 
+    /// Whether hardware has to write to an entry that it uses for this access, as to mark it as accessed or dirty.
+    #[inline]
+    fn must_mark(&self, level: &Level, raw: u64, leaf: bool, access: Access) -> bool {
+        let _ = (level, raw, leaf, access);
+        false
+    }
+
     /// Whether the input is signed: the upper half of the top table maps the end of the 64-bit space, not what
     /// follows the lower half.
     #[inline]
@@ -169,6 +182,20 @@ pub enum Defect {
         /// The level at which the path went through it before.
         level: u8,
     },
+    /// The table that the entry points to lies at an address that the inner tables map to no memory.
+    NotLocated {
+        /// The address that the inner tables were asked for.
+        table: PhysAddr,
+        /// Their answer; its entries are those of inner tables.
+        refusal: Refusal,
+    },
+    /// What the entry leads to is an address that the inner tables do not take.
+    BeyondInner {
+        /// The first such address.
+        addr: PhysAddr,
+        /// How many bits they take.
+        bits: u8,
+    },
     /// The format has no such level, so there is nothing that could be read.
     NoSuchLevel {
         /// The level asked for.
@@ -188,6 +215,10 @@ impl fmt::Display for Defect {
             Self::Unreadable(error) => write!(f, "its table can't be read: {error}"),
             Self::Loop { table, level } => {
                 write!(f, "loop: table {table} is on its own path already, at level {level}")
+            }
+            Self::NotLocated { table, refusal } => write!(f, "its table {table} is not in memory: {refusal}"),
+            Self::BeyondInner { addr, bits } => {
+                write!(f, "it leads to {addr}, and the stage below takes {bits} bits")
             }
             Self::NoSuchLevel { level } => write!(f, "the format has no level {level}"),
             Self::Budget { tables } => write!(f, "the work budget of {tables} tables is used up; the walk ends here"),

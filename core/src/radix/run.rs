@@ -27,6 +27,9 @@ pub struct Run<'p> {
     pub linear: usize,
     /// Where an entry has its output address.
     pub address_mask: u64,
+    /// What is added, modulo 2^64, to the output address of each entry to get the memory: not 0 only where the
+    /// entries lead into a larger leaf of a [second stage](super::Nested).
+    pub offset: u64,
 }
 
 /// One leaf: a page of IOVA space and the memory behind it.
@@ -59,6 +62,13 @@ impl Run<'_> {
         1u64.wrapping_shl(u32::from(self.page_size_log2))
     }
 
+    /// The memory that this entry of the run leads to.
+    #[must_use]
+    #[inline(always)]
+    pub fn phys(&self, entry: &Word) -> PhysAddr {
+        PhysAddr((entry.get() & self.address_mask).wrapping_add(self.offset))
+    }
+
     /// The addresses that the run maps.
     #[must_use]
     pub fn iova_range(&self) -> IovaRange {
@@ -75,6 +85,7 @@ impl Run<'_> {
             return self.linear;
         }
         let words = self.entries.get(index..).unwrap_or_default();
+        // What is added to all of them changes nothing.
         let phys = |word: &Word| word.get() & self.address_mask;
         match words {
             // Scattered outputs are common, and not worth the setup of a longer look.
@@ -91,7 +102,7 @@ impl Run<'_> {
             let raw = word.get();
             let leaf = Leaf {
                 iova: Iova(iova),
-                phys: PhysAddr(raw & self.address_mask),
+                phys: self.phys(word),
                 page_size_log2: self.page_size_log2,
                 permissions: self.permissions,
                 raw,

@@ -18,7 +18,7 @@ pub struct Statistics {
 
 impl Statistics {
     /// Gets the page at `addr` lent, or copies it to `copy` and returns `None`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fetch<'m, R: PhysReader + ?Sized>(
         &mut self,
         reader: &'m R,

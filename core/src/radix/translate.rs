@@ -2,6 +2,7 @@ use super::{Entry, Format, Level};
 use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr};
 use crate::memory::{Page, PhysReader, ReadError, lend_or_copy};
+use core::fmt;
 
 /// Where a request ends up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Translation {
 }
 
 /// An entry on the path of a translation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Visit {
     /// The level of its table.
     pub level: u8,
@@ -30,7 +31,7 @@ pub struct Visit {
 }
 
 /// Why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The table that this entry points to could not be read; `None` stands for the top table.
     Unreadable(ReadError, Option<Visit>),
@@ -38,6 +39,24 @@ pub enum Refusal {
     Denied(Visit),
     /// These reserved bits of the entry are set.
     ReservedBits(Visit, u64),
+}
+
+impl fmt::Display for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { level, table, index, raw } = self;
+        write!(f, "entry {index} = {raw:#x} of table {table} at level {level}")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error, None) => write!(f, "the top table can't be read: {error}"),
+            Self::Unreadable(error, Some(entry)) => write!(f, "the table of {entry} can't be read: {error}"),
+            Self::Denied(entry) => write!(f, "{entry} does not let it through"),
+            Self::ReservedBits(entry, bits) => write!(f, "reserved bits {bits:#x} are set in {entry}"),
+        }
+    }
 }
 
 /// Follows the path of `iova` from the top table at `root`, as hardware does: at each level the entry is
@@ -129,7 +148,7 @@ const ENDED: u8 = u8::MAX;
 
 /// How far a translation has come.
 #[derive(Clone, Copy)]
-struct Path {
+pub(super) struct Path {
     /// The table whose entry comes next.
     table: PhysAddr,
     /// Its level.
@@ -139,22 +158,27 @@ struct Path {
 }
 
 /// What an entry leads to.
-enum Stepped {
+pub(super) enum Stepped {
     /// The next table, and the entry that points to it.
     Table(PhysAddr, u64),
     Leaf(Translation),
 }
 
 impl Path {
-    fn new<F: Format>(format: &F, root: PhysAddr) -> Self {
+    pub(super) fn new<F: Format>(format: &F, root: PhysAddr) -> Self {
         let number = u8::try_from(format.levels().len()).unwrap_or(0);
         Self { table: root, number, permissions: Permissions::READ_WRITE }
     }
 
     #[inline(always)]
-    fn descend(&mut self, table: PhysAddr) {
+    pub(super) fn descend(&mut self, table: PhysAddr) {
         self.table = table;
         self.number = self.number.wrapping_sub(1);
+    }
+
+    /// The table turns out to lie here.
+    pub(super) fn place_in(&mut self, table: PhysAddr) {
+        self.table = table;
     }
 
     /// The entry `raw` that `iova` selects in the table.
@@ -166,7 +190,7 @@ impl Path {
 
     /// Looks at the entry of `page`, which is the table that the path has come to.
     #[inline(always)]
-    fn step<F: Format>(
+    pub(super) fn step<F: Format>(
         &mut self,
         format: &F,
         level: &Level,
@@ -196,7 +220,7 @@ impl Path {
 
     /// Only a format whose level 1 is no leaf, or that has no levels, ends like this.
     #[cold]
-    fn astray(&self) -> Refusal {
+    pub(super) fn astray(&self) -> Refusal {
         Refusal::Denied(Visit { level: 0, table: self.table, index: 0, raw: 0 })
     }
 }

@@ -1,5 +1,5 @@
 use super::{
-    AddressSpace, Bits, ContextEntry, PasidDirectoryEntry, PasidEntry, Place, RootEntry, ScalableContextEntry,
+    AddressSpace, Bits, ContextEntry, Half, PasidDirectoryEntry, PasidEntry, Place, RootEntry, ScalableContextEntry,
     ScalableRootEntry, TranslationType,
 };
 use crate::address::{DomainId, Pasid, PhysAddr, SourceId};
@@ -79,9 +79,9 @@ impl Device {
     #[must_use]
     pub fn fault_disabled(&self) -> bool {
         match &self.entries {
-            DeviceEntries::Legacy { context, .. } => context.fault_disabled(),
-            DeviceEntries::Scalable { context, directory, pasid, .. } => {
-                context.fault_disabled()
+            DeviceEntries::Legacy { .. } => self.context_fault_disabled(),
+            DeviceEntries::Scalable { directory, pasid, .. } => {
+                self.context_fault_disabled()
                     || directory.fault_disabled()
                     || pasid.is_some_and(|entry| entry.fault_disabled())
             }
@@ -100,17 +100,36 @@ impl Device {
     /// Where the last of its entries stands.
     pub(crate) fn place(&self) -> Place {
         let source_id = self.source_id;
+        let number = self.pasid.unwrap_or_default();
         match &self.entries {
-            DeviceEntries::Legacy { root, context } => {
-                Place::context(root.context_table(), source_id.devfn(), context.raw().into(), source_id)
+            DeviceEntries::Legacy { .. } => self.context_place(),
+            DeviceEntries::Scalable { directory, pasid: Some(entry), .. } => {
+                Place::pasid(directory.pasid_table(), entry.words().into(), source_id, number)
             }
-            DeviceEntries::Scalable { context, directory, pasid, .. } => {
-                let number = self.pasid.unwrap_or_default();
-                match pasid {
-                    Some(entry) => Place::pasid(directory.pasid_table(), entry.words().into(), source_id, number),
-                    None => Place::directory(context.directory_table(), directory.raw().into(), source_id, number),
-                }
+            DeviceEntries::Scalable { context, directory, pasid: None, .. } => {
+                Place::directory(context.directory_table(), directory.raw().into(), source_id, number)
             }
+        }
+    }
+
+    /// Where its context entry stands.
+    pub(crate) fn context_place(&self) -> Place {
+        let (source_id, devfn) = (self.source_id, self.source_id.devfn());
+        let place = |table, index| Place::context(table, index, self.entries.context(), source_id);
+        match &self.entries {
+            DeviceEntries::Legacy { root, .. } => place(root.context_table(), devfn),
+            DeviceEntries::Scalable { root, .. } => {
+                let place = place(root.context_table(Half::of(source_id)), devfn & 0x7f);
+                Place { pasid: self.pasid, ..place }
+            }
+        }
+    }
+
+    /// Whether FPD of its context entry alone keeps faults from being recorded.
+    pub(crate) fn context_fault_disabled(&self) -> bool {
+        match &self.entries {
+            DeviceEntries::Legacy { context, .. } => context.fault_disabled(),
+            DeviceEntries::Scalable { context, .. } => context.fault_disabled(),
         }
     }
 }

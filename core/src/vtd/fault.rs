@@ -2,7 +2,7 @@ use super::{Bits, FaultReason, PasidTranslation, Place, TranslationMode};
 use crate::access::Access;
 use crate::address::{Pasid, PhysAddr, Requester};
 use crate::memory::{ReadError, ReadErrorKind};
-use crate::radix::Defect;
+use crate::radix::{Defect, Refusal};
 use core::fmt;
 use thiserror::Error;
 
@@ -108,6 +108,18 @@ pub enum Cause {
     },
     /// The entry is for supervisor requests only.
     Supervisor,
+    /// The second stage has no read permission for a first-stage table.
+    TableDenied,
+    /// Hardware would have to set an accessed or dirty bit in the entry, and the second stage has no write permission
+    /// for its table.
+    UpdateDenied,
+    /// The first stage leads to an address that the second stage does not take.
+    BeyondSecondStage {
+        /// The address.
+        addr: PhysAddr,
+        /// How many bits there may be.
+        bits: u8,
+    },
     /// The entry does not let the request through.
     Denied(Access),
     /// The address has more bits than can be translated.
@@ -144,7 +156,12 @@ impl From<Defect> for Cause {
     fn from(defect: Defect) -> Self {
         match defect {
             Defect::ReservedBits(bits) => Self::ReservedBits(bits.into()),
-            Defect::Unreadable(error) => Self::Unreadable(error),
+            Defect::Unreadable(error) | Defect::NotLocated { refusal: Refusal::Unreadable(error, _), .. } => {
+                Self::Unreadable(error)
+            }
+            Defect::NotLocated { refusal: Refusal::Denied(_), .. } => Self::TableDenied,
+            Defect::NotLocated { refusal: Refusal::ReservedBits(_, bits), .. } => Self::ReservedBits(bits.into()),
+            Defect::BeyondInner { addr, bits } => Self::BeyondSecondStage { addr, bits },
             Defect::Loop { table, level } => Self::Loop { table, level },
             Defect::Budget { tables } => Self::Budget { tables },
             Defect::NoSuchLevel { level } => Self::NoSuchLevel { level },
@@ -205,6 +222,13 @@ impl fmt::Display for Cause {
                 f.write_str("the device's requests without PASID are supervisor requests (RID_PRIV), but SRE is 0")
             }
             Self::NotCanonical { bits } => write!(f, "the address is not canonical: not the sign extension of {bits} bits"),
+            Self::TableDenied => f.write_str("the entry does not let the first-stage table be read"),
+            Self::UpdateDenied => f.write_str(
+                "the accessed or dirty bit would have to be set, but the second stage does not let the table be written",
+            ),
+            Self::BeyondSecondStage { addr, bits } => {
+                write!(f, "it leads to {addr}, and the second stage takes {bits} bits")
+            }
             Self::Supervisor => f.write_str("the entry is for supervisor requests only (U/S is 0)"),
             Self::Denied(Access::Read) => f.write_str("the entry has no read permission"),
             Self::Denied(Access::Write) => f.write_str("the entry has no write permission"),

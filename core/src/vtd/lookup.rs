@@ -25,8 +25,11 @@ impl Unit {
     ) -> Result<Device, Fault> {
         let requester = requester.into();
         let mut path = Path { unit: self, reader, copy, visit };
-        path.unit.check_mode().map_err(|wrong| at(wrong, self.root_place(requester.source_id), false))?;
-        let mut found = if self.is_scalable() { path.scalable(requester) } else { path.legacy(requester) };
+        let mut found = match self.check_mode() {
+            Err(wrong) => Err(at(wrong, self.root_place(requester.source_id), false)),
+            Ok(()) if self.is_scalable() => path.scalable(requester),
+            Ok(()) => path.legacy(requester),
+        };
         if let Err(fault) = &mut found {
             fault.place.pasid = fault.place.pasid.or(requester.pasid);
         }
@@ -110,7 +113,7 @@ impl<R: PhysReader + ?Sized, V: FnMut(PathEntry)> Path<'_, R, V> {
             return Err(at((FaultReason::PasidDirectoryUnreadable, Cause::Unreadable(error)), place, fault_disabled));
         };
         let page = self.fetch(addr, FaultReason::PasidDirectoryUnreadable, place, fault_disabled)?;
-        let directory = entry_at(PasidDirectoryEntry::table(page), addr.0 % PAGE_SIZE >> 3);
+        let directory = entry_at(PasidDirectoryEntry::table(page), (addr.0 % PAGE_SIZE) >> 3);
         let place = Place::directory(context.directory_table(), directory.raw().into(), source_id, pasid);
         (self.visit)(place.into());
         fault_disabled |= directory.fault_disabled();

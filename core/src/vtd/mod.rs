@@ -13,15 +13,16 @@ mod entry_128;
 mod entry_words;
 mod fault;
 mod interrupt;
+mod judge;
 mod legacy;
 mod lookup;
 mod place;
 mod reason;
+mod reasons;
 mod root;
 mod rtaddr;
 mod scalable;
 mod space;
-mod stage;
 mod translate;
 mod unit;
 

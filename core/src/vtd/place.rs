@@ -2,7 +2,7 @@ use super::Bits;
 use crate::address::{Iova, Pasid, PhysAddr, SourceId};
 use core::fmt;
 
-/// The entry that a [`Fault`] is about.
+/// The entry that a [`Fault`](super::Fault) is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// What kind of table it is in.
@@ -44,7 +44,7 @@ impl fmt::Display for Structure {
             Self::Root => f.write_str("root"),
             Self::Context => f.write_str("context"),
             Self::PasidDirectory => f.write_str("PASID directory"),
-            Self::PasidTable => f.write_str("PASID table"),
+            Self::PasidTable => f.write_str("PASID"),
             Self::FirstStage(level) | Self::SecondStage(level) => write!(f, "level {level}"),
         }
     }

@@ -1,7 +1,7 @@
 use super::{Cap, Cause, FaultReason, WidthLimit};
 use crate::address::{Iova, IovaRange, PhysAddr};
 use crate::format::{FirstStage, SecondStage};
-use crate::radix::Format;
+use crate::radix::{Format, Inner};
 
 /// What an address of a device means: how its requests are translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,11 @@ impl SecondStageSpace {
     #[must_use]
     pub fn levels(&self) -> u8 {
         levels(&self.format)
+    }
+
+    /// These tables behind those of a first stage.
+    pub(crate) fn inner(&self) -> Inner<SecondStage> {
+        Inner { format: self.format, root: self.root, input_bits: self.input_bits }
     }
 
     /// Whether an address is one that the unit translates.

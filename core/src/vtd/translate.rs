@@ -1,9 +1,9 @@
-use super::{AddressSpace, Bits, Cause, Device, Fault, FaultReason, FirstStageSpace, Place, Structure, Unit};
+use super::judge::{first_stage, second_stage};
+use super::{AddressSpace, Bits, Cause, Device, Fault, FaultReason, Place, Structure, Unit, WidthLimit};
 use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr, PhysRange, Requester};
-use crate::format::FirstStage;
 use crate::memory::{Page, PhysReader};
-use crate::radix::{self, Format, Refusal, Translation, Visit};
+use crate::radix::{self, Format, Refusal, Stage, Translation, Visit, translate_nested};
 
 /// First and last byte of the interrupt address range: requests without PASID to it are interrupts, and no
 /// translation may lead into it.
@@ -120,7 +120,7 @@ impl Device {
         match &self.space {
             AddressSpace::SecondStage(space) => {
                 if !space.reaches(iova.0) {
-                    return Err(self.refuse(iova, self.second_stage_reasons().too_wide, space.too_wide()));
+                    return Err(self.refuse(iova, self.reasons().too_wide, space.too_wide()));
                 }
                 let visit = |entry| visit(second_stage(entry));
                 let found = radix::translate(reader, &space.format, space.root, iova, access, copy, visit);
@@ -132,17 +132,31 @@ impl Device {
                 }
                 let visit = |entry| visit(first_stage(entry));
                 let found = radix::translate(reader, &space.format, space.root, iova, access, copy, visit);
-                self.judge_first_stage(space, iova, access, found)
+                self.judge_first_stage(iova, access, found)
             }
-            AddressSpace::Nested(..) => Err(self.refuse(iova, FaultReason::PasidEntryInvalid, Cause::NotPresent)),
-            AddressSpace::PassThrough { host_address_width } => self.pass_through(iova, *host_address_width),
-            AddressSpace::Blocked(reason) => {
-                let cause = match reason {
-                    FaultReason::ScalablePasidDisabled => Cause::PasidDisabled,
-                    _ => Cause::NotPresent,
+            AddressSpace::Nested(first, second) => {
+                if !first.format.accepts(iova) {
+                    return Err(self.refuse(iova, FaultReason::NotCanonical, first.not_canonical()));
+                }
+                let visit = |stage, entry| {
+                    visit(match stage {
+                        Stage::Outer => first_stage(entry),
+                        Stage::Inner => second_stage(entry),
+                    });
                 };
-                Err(self.refuse(iova, *reason, cause))
+                let (format, root, inner) = (&first.format, first.root, second.inner());
+                match translate_nested(reader, format, root, &inner, iova, access, copy, visit) {
+                    Ok(translation) => self.judge_output(iova, translation, second_stage),
+                    Err(refusal) => Err(self.refused_by_both(iova, access, refusal)),
+                }
             }
+            AddressSpace::PassThrough { host_address_width } => self.pass_through(iova, *host_address_width),
+            // Hardware looks no further than the context entry.
+            AddressSpace::Blocked(reason @ FaultReason::ScalablePasidDisabled) => {
+                let place = Place { iova: Some(iova), ..self.context_place() };
+                Err(Fault::new(*reason, Cause::PasidDisabled, place, self.context_fault_disabled()))
+            }
+            AddressSpace::Blocked(reason) => Err(self.refuse(iova, *reason, Cause::NotPresent)),
         }
     }
 
@@ -171,7 +185,7 @@ impl Device {
                 if iovas.iter().all(|iova| reaches_tables(iova) && space.format.accepts(*iova)) =>
             {
                 radix::translate_all(reader, &space.format, space.root, iovas, access, copy, |at, found| {
-                    done(at, self.judge_first_stage(space, iova_at(at), access, found));
+                    done(at, self.judge_first_stage(iova_at(at), access, found));
                 });
             }
             _ => {
@@ -191,21 +205,20 @@ impl Device {
     ) -> Result<Translation, Fault> {
         match found {
             Ok(translation) => self.judge_output(iova, translation, second_stage),
-            Err(refusal) => Err(self.refused_by_second_stage(iova, access, refusal)),
+            Err(refusal) => Err(self.refused_by_second_stage(Some(iova), access, refusal)),
         }
     }
 
     #[inline]
     fn judge_first_stage(
         &self,
-        space: &FirstStageSpace,
         iova: Iova,
         access: Access,
         found: Result<Translation, Refusal>,
     ) -> Result<Translation, Fault> {
         match found {
             Ok(translation) => self.judge_output(iova, translation, first_stage),
-            Err(refusal) => Err(self.refused_by_first_stage(space, iova, access, refusal)),
+            Err(refusal) => Err(self.refused_by_first_stage(Some(iova), access, refusal)),
         }
     }
 
@@ -220,8 +233,8 @@ impl Device {
         let page = PhysRange::block(translation.phys, translation.page_size_log2);
         if overlaps_interrupts(page) {
             let cause = Cause::InterruptRangeOutput(page.first());
-            let reason = self.second_stage_reasons().interrupt_range;
-            return Err(self.refuse_at(iova, translation.leaf.map(entry), reason, cause));
+            let reason = self.reasons().interrupt_range;
+            return Err(self.at(Some(iova), translation.leaf.map(entry), reason, cause));
         }
         Ok(translation)
     }
@@ -229,8 +242,8 @@ impl Device {
     fn pass_through(&self, iova: Iova, host_address_width: Option<u8>) -> Result<Translation, Fault> {
         if let Some(bits) = host_address_width.filter(|_| self.space.input().is_none_or(|input| !input.contains(iova)))
         {
-            let cause = Cause::TooWide { bits, limit: super::WidthLimit::Host };
-            return Err(self.refuse(iova, self.second_stage_reasons().pass_through_too_wide, cause));
+            let cause = Cause::TooWide { bits, limit: WidthLimit::Host };
+            return Err(self.refuse(iova, self.reasons().pass_through_too_wide, cause));
         }
         let translation = Translation {
             phys: PhysAddr(iova.0),
@@ -241,70 +254,10 @@ impl Device {
         self.judge_output(iova, translation, second_stage)
     }
 
-    #[cold]
-    fn refused_by_second_stage(&self, iova: Iova, access: Access, refusal: Refusal) -> Fault {
-        let reasons = self.second_stage_reasons();
-        match refusal {
-            Refusal::Denied(entry) => {
-                let reason = match access {
-                    Access::Read => reasons.read_denied,
-                    Access::Write => reasons.write_denied,
-                };
-                self.refuse_at(iova, Some(second_stage(entry)), reason, Cause::Denied(access))
-            }
-            Refusal::ReservedBits(entry, bits) => {
-                self.refuse_at(iova, Some(second_stage(entry)), reasons.reserved, Cause::ReservedBits(bits.into()))
-            }
-            Refusal::Unreadable(error, parent) => {
-                let reason = if parent.is_some() { reasons.unreadable } else { reasons.top_unreadable };
-                self.refuse_at(iova, parent.map(second_stage), reason, Cause::Unreadable(error))
-            }
-        }
-    }
-
-    #[cold]
-    fn refused_by_first_stage(&self, space: &FirstStageSpace, iova: Iova, access: Access, refusal: Refusal) -> Fault {
-        match refusal {
-            Refusal::Denied(entry) => {
-                let (reason, cause) = if !FirstStage::is_present(entry.raw) {
-                    (FaultReason::FirstStageNotPresent, Cause::NotPresent)
-                } else if space.format.permissions(entry.raw) == Permissions::NONE {
-                    (FaultReason::UserDenied, Cause::Supervisor)
-                } else {
-                    (FaultReason::FirstStageWriteDenied, Cause::Denied(access))
-                };
-                self.refuse_at(iova, Some(first_stage(entry)), reason, cause)
-            }
-            Refusal::ReservedBits(entry, bits) => {
-                let cause = Cause::ReservedBits(bits.into());
-                self.refuse_at(iova, Some(first_stage(entry)), FaultReason::FirstStageReserved, cause)
-            }
-            Refusal::Unreadable(error, parent) => {
-                let reason = match parent {
-                    Some(_) => FaultReason::FirstStageUnreadable,
-                    None => FaultReason::FirstStageTopUnreadable,
-                };
-                self.refuse_at(iova, parent.map(first_stage), reason, Cause::Unreadable(error))
-            }
-        }
-    }
-
-    /// A fault at this page-table entry, or without one at the entry that leads to the page tables.
-    #[cold]
-    fn refuse_at(&self, iova: Iova, entry: Option<PathEntry>, reason: FaultReason, cause: Cause) -> Fault {
-        let place = match (entry, self.place()) {
-            (Some(PathEntry { structure, table, index, entry }), place) => {
-                Place { structure, table, index, entry: Some(entry), ..place }
-            }
-            (None, place) => place,
-        };
-        Fault::new(reason, cause, Place { iova: Some(iova), ..place }, self.fault_disabled())
-    }
-
     /// A fault at the entry that leads to the page tables.
     #[cold]
     fn refuse(&self, iova: Iova, reason: FaultReason, cause: Cause) -> Fault {
-        self.refuse_at(iova, None, reason, cause)
+        self.at(Some(iova), None, reason, cause)
     }
 }
 
@@ -312,21 +265,6 @@ impl Device {
 #[inline]
 pub(crate) fn overlaps_interrupts(memory: PhysRange) -> bool {
     memory.first().0 <= INTERRUPT_RANGE.1 && memory.last().0 >= INTERRUPT_RANGE.0
-}
-
-#[inline]
-pub(crate) fn first_stage(visit: Visit) -> PathEntry {
-    page_table(Structure::FirstStage(visit.level), visit)
-}
-
-#[inline]
-pub(crate) fn second_stage(visit: Visit) -> PathEntry {
-    page_table(Structure::SecondStage(visit.level), visit)
-}
-
-#[inline]
-fn page_table(structure: Structure, visit: Visit) -> PathEntry {
-    PathEntry { structure, table: visit.table, index: visit.index, entry: visit.raw.into() }
 }
 
 impl From<Place> for PathEntry {

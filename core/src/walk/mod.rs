@@ -7,7 +7,7 @@
 mod devices;
 mod unit;
 
-pub(crate) use unit::Event;
+pub(crate) use unit::{Event, RunAt};
 pub use unit::{Scratch, UnitWalk};
 
 use crate::radix::{Run, Table};

@@ -3,8 +3,11 @@ use super::{Flow, Step, Visitor};
 use crate::address::{Iova, IovaRange, Pasid, PhysAddr, SourceId};
 use crate::format::{FirstStage, SecondStage};
 use crate::memory::{Page, PhysReader};
-use crate::radix::{Cursor, Defect, Extent, Found, Malformed, Run, Statistics, Table, TableScratch};
-use crate::vtd::{AddressSpace, Cause, Device, Fault, FaultReason, Place, Structure, Unit};
+use crate::radix::{
+    self, Cursor, Defect, Extent, Format, Found, Malformed, Nested, NestedExtent, NestedFound, Run, Statistics, Table,
+    TableScratch,
+};
+use crate::vtd::{AddressSpace, Cause, Device, Fault, Place, Structure, Unit};
 
 /// Room for one page of each table on a path, 64 KiB: for readers that can't lend. The caller decides where
 /// it lives.
@@ -59,8 +62,7 @@ impl Default for Scratch {
 pub struct UnitWalk<'m, R: ?Sized> {
     reader: &'m R,
     devices: Devices<'m>,
-    first: Cursor<'m, R, FirstStage>,
-    second: Cursor<'m, R, SecondStage>,
+    tables: Nested<'m, R, FirstStage, SecondStage>,
     stage: Stage,
     device: Option<Device>,
     faults: u64,
@@ -77,6 +79,8 @@ enum Stage {
     First,
     /// The cursor is in the second-stage tables of the current device.
     Second,
+    /// Both cursors are in the tables of the current device.
+    Nested,
     /// The cursor looks for leaves that the second stage has and the unit can't reach.
     Beyond,
     /// There is no more.
@@ -87,8 +91,16 @@ enum Stage {
 pub(crate) enum Event {
     Device,
     Table(Table),
-    Run(Extent),
+    Run(RunAt),
     Fault(Fault),
+}
+
+/// Where a run lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RunAt {
+    First(Extent),
+    Second(Extent),
+    Nested(NestedExtent),
 }
 
 impl Unit {
@@ -97,8 +109,7 @@ impl Unit {
         UnitWalk {
             reader,
             devices: Devices::new(self, &mut scratch.pages),
-            first: Cursor::new(reader, &mut scratch.first_stage),
-            second: Cursor::new(reader, &mut scratch.second_stage),
+            tables: Nested::new(reader, &mut scratch.first_stage, &mut scratch.second_stage),
             stage: Stage::Device,
             device: None,
             faults: 0,
@@ -139,8 +150,7 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     /// [`Cause::Budget`].
     #[must_use]
     pub fn max_tables(mut self, max_tables: u64) -> Self {
-        self.first.set_max_tables(max_tables);
-        self.second.set_max_tables(max_tables);
+        self.tables.set_max_tables(max_tables);
         self
     }
 
@@ -153,16 +163,16 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     /// What has been done so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let statistics = if self.stage == Stage::First { self.first.statistics() } else { self.second.statistics() };
-        Statistics { faults: self.faults, ..statistics }
+        Statistics { faults: self.faults, ..self.tables.statistics() }
     }
 
     /// Leaves out what is below the last step: the rest of the device, or of the table.
     pub fn skip(&mut self) {
         match self.stage {
             Stage::Enter => self.stage = Stage::Device,
-            Stage::First => self.first.skip_table(),
-            Stage::Second | Stage::Beyond => self.second.skip_table(),
+            Stage::First => self.tables.outer().skip_table(),
+            Stage::Second | Stage::Beyond => self.tables.inner().skip_table(),
+            Stage::Nested => self.tables.skip_table(),
             Stage::Device | Stage::Done => {}
         }
     }
@@ -184,15 +194,10 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     #[inline]
     pub fn visit<V: Visitor + ?Sized>(&mut self, visitor: &mut V) {
         loop {
-            let mut flow = Flow::Enter;
-            let mut visit = |run: &Run<'_>| {
-                flow = visitor.run(run);
-                flow == Flow::Enter
-            };
-            match self.stage {
-                Stage::Second => self.second.drain(&mut visit),
-                Stage::First => self.first.drain(&mut visit),
-                _ => true,
+            let mut flow = match self.stage {
+                Stage::Second => drain(self.tables.inner(), visitor),
+                Stage::First => drain(self.tables.outer(), visitor),
+                _ => Flow::Enter,
             };
             if flow == Flow::Enter {
                 flow = match self.next() {
@@ -213,27 +218,33 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
 
     /// The run that [`advance`](Self::advance) returned last.
     #[inline]
-    pub(crate) fn run(&self, extent: &Extent) -> Option<Run<'_>> {
-        if self.stage == Stage::First { self.first.run(extent) } else { self.second.run(extent) }
+    pub(crate) fn run(&self, at: &RunAt) -> Option<Run<'_>> {
+        match at {
+            RunAt::First(extent) => self.tables.outer_run(extent),
+            RunAt::Second(extent) => self.tables.inner_run(extent),
+            RunAt::Nested(extent) => self.tables.run(extent),
+        }
     }
 
     #[inline]
     pub(crate) fn advance(&mut self) -> Option<Event> {
         loop {
             let found = match self.stage {
-                Stage::Second => self.second.advance(),
-                Stage::First => self.first.advance(),
-                _ => match self.advance_device() {
+                Stage::Second => self.tables.inner().advance(),
+                Stage::First => self.tables.outer().advance(),
+                _ => match self.advance_elsewhere() {
                     Some(event) => return Some(event),
                     None if self.stage == Stage::Done => return None,
                     None => continue,
                 },
             };
             return Some(match found {
-                Some(Found::Run(extent)) => Event::Run(extent),
+                Some(Found::Run(extent)) if self.stage == Stage::First => Event::Run(RunAt::First(extent)),
+                Some(Found::Run(extent)) => Event::Run(RunAt::Second(extent)),
                 Some(Found::Table(table)) => Event::Table(table),
                 Some(Found::Malformed(malformed)) => {
-                    let fault = self.malformed(&malformed)?;
+                    let stage = if self.stage == Stage::First { radix::Stage::Outer } else { radix::Stage::Inner };
+                    let fault = self.malformed(stage, &malformed)?;
                     self.fault(fault)
                 }
                 None => {
@@ -244,10 +255,26 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
         }
     }
 
-    /// Takes a step outside of the page tables.
-    fn advance_device(&mut self) -> Option<Event> {
+    /// Takes a step in nested page tables.
+    fn advance_nested(&mut self) -> Option<Event> {
+        match self.tables.advance() {
+            Some(NestedFound::Table(table)) => Some(Event::Table(table)),
+            Some(NestedFound::Run(extent)) => Some(Event::Run(RunAt::Nested(extent))),
+            Some(NestedFound::Malformed(stage, malformed)) => {
+                let fault = self.malformed(stage, &malformed)?;
+                Some(self.fault(fault))
+            }
+            None => {
+                self.stage = Stage::Device;
+                None
+            }
+        }
+    }
+
+    /// Takes a step outside of the page tables, or in nested ones.
+    fn advance_elsewhere(&mut self) -> Option<Event> {
         match self.stage {
-            Stage::Device => match self.devices.next(&mut (self.reader, &mut self.second)) {
+            Stage::Device => match self.devices.next(&mut (self.reader, self.tables.begin_inner())) {
                 Some(Ok(device)) => {
                     self.device = Some(device);
                     self.stage = Stage::Enter;
@@ -270,6 +297,7 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
                     None
                 }
             },
+            Stage::Nested => self.advance_nested(),
             Stage::First | Stage::Second | Stage::Done => None,
         }
     }
@@ -279,38 +307,36 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
         self.stage = Stage::Device;
         let device = self.device.as_ref()?;
         let window = device.space.input()?.intersection(&self.window)?;
-        let (stage, entered, reason) = match &device.space {
-            AddressSpace::SecondStage(space) => (
-                Stage::Second,
-                self.second.start(space.format, space.root, window),
-                device.second_stage_reasons().top_unreadable,
-            ),
-            AddressSpace::FirstStage(space) => {
-                self.first.take_over(&mut self.second);
-                (Stage::First, self.first.start(space.format, space.root, window), FaultReason::FirstStageTopUnreadable)
+        let (stage, entered) = match &device.space {
+            AddressSpace::SecondStage(space) => {
+                (Stage::Second, self.tables.begin_inner().start(space.format, space.root, window))
             }
-            _ => return None,
+            AddressSpace::FirstStage(space) => {
+                (Stage::First, self.tables.begin_outer().start(space.format, space.root, window))
+            }
+            AddressSpace::Nested(first, second) => {
+                (Stage::Nested, self.tables.start(first.format, first.root, window, second.inner()))
+            }
+            AddressSpace::PassThrough { .. } | AddressSpace::Blocked(_) => return None,
         };
-        match &entered {
-            Ok(_) => self.stage = stage,
-            Err(_) if stage == Stage::First => self.second.take_over(&mut self.first),
-            Err(_) => {}
-        }
-        Some(entered.map_err(|defect| Fault::new(reason, defect.into(), device.place(), device.fault_disabled())))
+        Some(match entered {
+            Ok(table) => {
+                self.stage = stage;
+                Ok(table)
+            }
+            Err(defect) => Err(device.top_defect(defect)),
+        })
     }
 
     /// The walk of the current device is over, but for what its second stage maps beyond the unit's reach.
     fn leave_tables(&mut self) {
-        if self.stage == Stage::First {
-            self.second.take_over(&mut self.first);
-        }
         self.stage = Stage::Device;
         let Some(Device { space: AddressSpace::SecondStage(space), .. }) = &self.device else { return };
         let reach = IovaRange::block(Iova(0), space.input_bits);
         let table = IovaRange::block(Iova(0), space.format.input_bits());
         let beyond = reach.last().0.checked_add(1).and_then(|first| IovaRange::new(Iova(first), table.last()));
         if let Some(beyond) = beyond.and_then(|beyond| beyond.intersection(&self.window)) {
-            self.second.set_window(beyond);
+            self.tables.inner().set_window(beyond);
             self.stage = Stage::Beyond;
         }
     }
@@ -318,18 +344,18 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     /// The first leaf or malformed entry that the second stage has and the unit can't reach.
     fn find_beyond(&mut self) -> Option<Fault> {
         loop {
-            let (table, level, index, raw, iova) = match self.second.advance()? {
+            let (table, level, index, raw, iova) = match self.tables.inner().advance()? {
                 Found::Table(_) => continue,
                 Found::Run(extent) => {
-                    let run = self.second.run(&extent)?;
+                    let run = self.tables.inner_run(&extent)?;
                     let found = (run.table, run.level, run.index, run.entries.first()?.get(), run.iova);
                     let leaves = run.len() as u64;
-                    self.second.forget_leaves(leaves);
+                    self.tables.inner().forget_leaves(leaves);
                     found
                 }
                 Found::Malformed(malformed) => {
                     if let Defect::Budget { .. } = malformed.defect {
-                        return self.malformed(&malformed);
+                        return self.malformed(radix::Stage::Inner, &malformed);
                     }
                     let Malformed { level, table, index, raw, iova, .. } = malformed;
                     (table, level, index, raw, iova)
@@ -346,45 +372,38 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
                 iova: Some(iova),
                 ..device.place()
             };
-            let reason = device.second_stage_reasons().too_wide;
+            let reason = device.reasons().too_wide;
             return Some(Fault::new(reason, space.too_wide(), place, device.fault_disabled()));
         }
     }
 
-    fn malformed(&self, malformed: &Malformed) -> Option<Fault> {
-        let device = self.device.as_ref()?;
-        let (reserved, unreadable, structure) = if self.stage == Stage::First {
-            let structure = Structure::FirstStage(malformed.level);
-            (FaultReason::FirstStageReserved, FaultReason::FirstStageUnreadable, structure)
-        } else {
-            let reasons = device.second_stage_reasons();
-            (reasons.reserved, reasons.unreadable, Structure::SecondStage(malformed.level))
-        };
-        let reason = match malformed.defect {
-            Defect::ReservedBits(_) => reserved,
-            _ => unreadable,
-        };
-        let place = Place {
-            structure,
-            table: malformed.table,
-            index: malformed.index,
-            entry: Some(malformed.raw.into()),
-            iova: Some(malformed.iova),
-            ..device.place()
-        };
-        Some(Fault::new(reason, malformed.defect.into(), place, device.fault_disabled()))
+    fn malformed(&self, stage: radix::Stage, malformed: &Malformed) -> Option<Fault> {
+        Some(self.device.as_ref()?.defect(stage, malformed))
     }
 
     /// An event, and the end of the walk if the budget is used up.
     #[cold]
     fn fault(&mut self, fault: Fault) -> Event {
         if let Cause::Budget { .. } = fault.cause {
-            if self.stage == Stage::First {
-                self.second.take_over(&mut self.first);
-            }
             self.stage = Stage::Done;
         }
         self.faults = self.faults.wrapping_add(1);
         Event::Fault(fault)
     }
+}
+
+/// Pushes the runs that come next through `visitor`. Tells how to go on behind them.
+#[inline(always)]
+fn drain<R, F, V>(cursor: &mut Cursor<'_, R, F>, visitor: &mut V) -> Flow
+where
+    R: PhysReader + ?Sized,
+    F: Format,
+    V: Visitor + ?Sized,
+{
+    let mut flow = Flow::Enter;
+    cursor.drain(|run| {
+        flow = visitor.run(run);
+        flow == Flow::Enter
+    });
+    flow
 }

@@ -1,4 +1,4 @@
-//! Hand-made tables of one device, word by word.
+//! Hand-made tables, word by word.
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a panic is a red test")]
 
@@ -22,10 +22,47 @@ pub const RW: u64 = 3;
 pub const LARGE: u64 = 1 << 7;
 pub const SNOOP: u64 = 1 << 11;
 
-/// The words of tables by their addresses: what no word is in is a hole.
+/// Words of memory by their addresses: what no word is in is a hole.
+#[derive(Clone, Debug, Default)]
+pub struct Words(BTreeMap<u64, u64>);
+
+impl Words {
+    pub fn set(&mut self, addr: u64, word: u64) -> &mut Self {
+        self.0.insert(addr, word);
+        self
+    }
+
+    pub fn get(&self, addr: u64) -> u64 {
+        self.0.get(&addr).copied().unwrap_or(0)
+    }
+
+    /// Takes the page at `addr` out of memory.
+    pub fn hole(&mut self, addr: u64) -> &mut Self {
+        self.0.retain(|word, _| word & !0xfff != addr);
+        self
+    }
+
+    /// Whether there is memory at `addr`.
+    pub fn holds(&self, addr: u64) -> bool {
+        self.0.range(addr & !0xfff..=addr | 0xfff).next().is_some()
+    }
+
+    /// Lets `look` see the memory.
+    pub fn with<T>(&self, look: impl FnOnce(&SparseMemory<'_>) -> T) -> T {
+        let pages = self.0.keys().map(|addr| addr >> 12).collect::<std::collections::BTreeSet<_>>().len();
+        let mut slots = vec![Slot::EMPTY; pages];
+        let mut memory = SparseMemory::new(&mut slots);
+        for (addr, word) in &self.0 {
+            memory.write_u64(PhysAddr(*addr), *word).unwrap();
+        }
+        look(&memory)
+    }
+}
+
+/// The tables of one device in legacy mode.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    words: BTreeMap<u64, u64>,
+    words: Words,
     levels: u8,
     next_table: u64,
 }
@@ -33,7 +70,7 @@ pub struct Tables {
 impl Tables {
     /// The root, context and top table of [`SOURCE`], in domain 7.
     pub fn new(levels: u8) -> Self {
-        let mut tables = Self { words: BTreeMap::new(), levels, next_table: TOP + 0x1000 };
+        let mut tables = Self { words: Words::default(), levels, next_table: TOP + 0x1000 };
         tables
             .set(ROOT_ENTRY, CONTEXT | 1)
             .set(CONTEXT_ENTRY, TOP | 1)
@@ -43,18 +80,18 @@ impl Tables {
     }
 
     pub fn set(&mut self, addr: u64, word: u64) -> &mut Self {
-        self.words.insert(addr, word);
+        self.words.set(addr, word);
         self
     }
 
     /// Takes the page at `addr` out of memory.
     pub fn hole(&mut self, addr: u64) -> &mut Self {
-        self.words.retain(|word, _| word & !0xfff != addr);
+        self.words.hole(addr);
         self
     }
 
     pub fn get(&self, addr: u64) -> u64 {
-        self.words.get(&addr).copied().unwrap_or(0)
+        self.words.get(addr)
     }
 
     /// Where the entry of `iova` at `level` is. Tables on the way are made, and let everything through.
@@ -67,8 +104,7 @@ impl Tables {
                 return entry;
             }
             if self.get(entry) == 0 {
-                self.words.insert(entry, self.next_table | RW);
-                self.words.insert(self.next_table, 0);
+                self.words.set(entry, self.next_table | RW).set(self.next_table, 0);
                 self.next_table += 0x1000;
             }
             table = self.get(entry) & 0x000f_ffff_ffff_f000;
@@ -84,13 +120,7 @@ impl Tables {
 
     /// Lets `look` see the memory.
     pub fn with<T>(&self, look: impl FnOnce(&SparseMemory<'_>) -> T) -> T {
-        let pages = self.words.keys().map(|addr| addr >> 12).collect::<std::collections::BTreeSet<_>>().len();
-        let mut slots = vec![Slot::EMPTY; pages];
-        let mut memory = SparseMemory::new(&mut slots);
-        for (addr, word) in &self.words {
-            memory.write_u64(PhysAddr(*addr), *word).unwrap();
-        }
-        look(&memory)
+        self.words.with(look)
     }
 }
 

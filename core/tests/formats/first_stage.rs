@@ -33,6 +33,8 @@ impl Twin for FirstStageTwin {
     fn bit(&self, level: u8, leaf: bool, bit: u32) -> Bit {
         let haw = self.rules.host_address_width.map_or(52, u32::from);
         match bit {
+            1 if self.rules.supervisor && !self.rules.write_protect => Bit::Ignored,
+            2 if self.rules.supervisor => Bit::Ignored,
             0..=2 => Bit::Access,
             3 | 4 if leaf => Bit::Attribute,
             7 if level == 1 => Bit::Attribute,
@@ -58,10 +60,11 @@ impl Twin for FirstStageTwin {
     }
 
     fn permissions(&self, raw: u64) -> (bool, bool) {
-        match raw & 7 {
-            0b101 => (true, false),
-            0b111 => (true, true),
-            _ => (false, false),
+        let [present, write, user] = [0, 1, 2].map(|bit| raw >> bit & 1 == 1);
+        match (self.rules.supervisor, self.rules.write_protect) {
+            (false, _) => (present && user, present && user && write),
+            (true, true) => (present, present && write),
+            (true, false) => (present, present),
         }
     }
 
@@ -73,11 +76,25 @@ impl Twin for FirstStageTwin {
 
 pub fn cases() -> Vec<Case<FirstStage>> {
     let unknown = FirstStageRules::default();
-    let least = FirstStageRules { host_address_width: Some(39), pages_1g: Some(false), execute_disable: Some(false) };
-    let most = FirstStageRules { host_address_width: Some(46), pages_1g: Some(true), execute_disable: Some(true) };
+    let least = FirstStageRules {
+        host_address_width: Some(39),
+        pages_1g: Some(false),
+        execute_disable: Some(false),
+        ..unknown
+    };
+    let most = FirstStageRules {
+        host_address_width: Some(46),
+        pages_1g: Some(true),
+        execute_disable: Some(true),
+        extended_accessed: Some(true),
+        write_protect: true,
+        ..unknown
+    };
+    let supervisor = FirstStageRules { supervisor: true, ..unknown };
+    let protected = FirstStageRules { write_protect: true, ..supervisor };
     let mut cases = Vec::new();
     for levels in [4, 5] {
-        for rules in [unknown, least, most] {
+        for rules in [unknown, least, most, supervisor, protected] {
             cases.push(Case {
                 name: format!("first stage, {levels} levels, {rules:?}"),
                 format: FirstStage::new(levels, &rules).unwrap(),

@@ -55,5 +55,6 @@ conformance! {
     ranges_are_the_naive_ones: walks::ranges,
     windows_show_a_part_of_the_whole: walks::windows,
     seeking_goes_anywhere: walks::seeking,
+    nearby_windows_share_their_tables: walks::nearby_windows,
     single_translations_are_the_naive_ones: walks::translations,
 }

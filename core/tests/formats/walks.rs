@@ -221,10 +221,43 @@ pub fn seeking<F: Format + Copy + Default>(case: &Case<F>) {
             }
         }
         // The top table is all there is, and after the end there is nothing to skip.
-        cursor.set_window(window(ALL));
+        cursor.start(*format, PhysAddr(ROOT), window(ALL)).unwrap();
         for _ in 0..2 {
             cursor.skip_table();
             assert_eq!((cursor.position(), rest(&mut cursor).len()), (None, 0), "{name}: tree {seed}");
+        }
+    }
+}
+
+/// From one window to the next, upwards and downwards, no table is read that was read for the one before.
+pub fn nearby_windows<F: Format + Copy + Default>(case: &Case<F>) {
+    let Case { name, format, twin } = case;
+    let twin = &**twin;
+    for (seed, tree) in trees(case).take(4) {
+        let all = naive::walk(twin, &tree, ALL);
+        let is_table = |found: &&Found| matches!(found, Found::Table { .. });
+        let tables = all.iter().filter(is_table).count() as u64;
+        let spans = all.iter().filter_map(|found| found.span(twin));
+        let mut spans: Vec<_> = spans.step_by(all.len() / 50 + 1).collect();
+        for _ in 0..2 {
+            let mut scratch = scratch();
+            let mut cursor = Cursor::new(&tree, &mut scratch);
+            cursor.start(*format, PhysAddr(ROOT), window(ALL)).unwrap();
+            for span in &spans {
+                for of in [*span, (span.0, span.0), (span.1, span.1)] {
+                    cursor.set_window(window(of));
+                    let before = cursor.statistics().tables;
+                    let found = rest(&mut cursor);
+                    let context = format!("{name}: tree {seed}, {of:x?}");
+                    assert_same(&concerning(&found, twin, ALL), &concerning(&all, twin, of), &context);
+                    let entered = found.iter().filter(is_table).count() as u64;
+                    assert_eq!(cursor.statistics().tables - before, entered, "{context}");
+                    assert!(of == *span || entered == 0, "{context}: {entered} tables again");
+                }
+            }
+            let read = cursor.statistics().tables;
+            assert!(read <= tables, "{name}: tree {seed}: {read} of {tables} tables");
+            spans.reverse();
         }
     }
 }

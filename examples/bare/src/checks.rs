@@ -1,22 +1,23 @@
 //! What a kernel does with the tables of the kernel before it, each with the answer that it must give.
 
 use crate::frames::{self, Frames};
+use crate::scalable;
 use crate::tables::{BROKEN, CAP, DISK, DMAR, ECAP, PASSES, RTADDR, WORDS};
 use core::hint::black_box;
 use iopt::coalesce::{Coalescer, DeviceRange, DeviceRanges, Join, MappedRange};
-use iopt::format::{SecondStage, SecondStageRules};
+use iopt::format::{FirstStage, FirstStageRules, SecondStage, SecondStageRules};
 use iopt::memory::{Page, PageAllocator, PhysReader, Slot, SparseMemory, ranges};
-use iopt::radix::{Cursor, Item, MAX_LEVELS, Run, Table};
+use iopt::radix::{Cursor, Defect, Inner, Item, MAX_LEVELS, Nested, NestedItem, Run, Table, translate_nested};
 use iopt::vtd::dmar::{Dmar, Doubt, Structure, Unresolved};
-use iopt::vtd::{Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
+use iopt::vtd::{Bits, Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
 use iopt::walk::{Flow, Scratch, Visitor};
 use iopt::{Access, Iova, IovaRange, Permissions, PhysAddr, SourceId};
 
 /// The number of the first check that fails, or 0.
 pub fn first_failure() -> u8 {
-    let mut slots = [const { Slot::EMPTY }; 8];
+    let mut slots = [const { Slot::EMPTY }; 16];
     let mut lent = SparseMemory::new(&mut slots);
-    for (addr, value) in black_box(&WORDS) {
+    for (addr, value) in black_box(&WORDS).iter().chain(black_box(&scalable::WORDS)) {
         frames::write(*addr, *value);
         if lent.write_u64(*addr, *value).is_err() {
             return 1;
@@ -25,6 +26,9 @@ pub fn first_failure() -> u8 {
     let copied = Frames(frames::copy_frame);
     let Ok(unit) = Unit::new(black_box(RTADDR)) else { return 2 };
     let unit = unit.with_capabilities(Some(black_box(CAP)), Some(black_box(ECAP))).with_host_address_width(Some(46));
+    if !nests(&copied) || !nests(black_box(&lent as &dyn PhysReader)) {
+        return 12;
+    }
     match first_of(&unit, &copied) | first_of(&unit, &lent) {
         0 if !allocates(&mut lent) => 9,
         0 if !finds_units(black_box(&DMAR)) => 11,
@@ -37,7 +41,11 @@ fn first_of<R: PhysReader>(unit: &Unit, memory: &R) -> u8 {
     let any: &dyn PhysReader = black_box(memory);
     let checks = [walks(unit, any), pushes(unit, memory), pushes(unit, any), translates(unit, any), seeks(any)];
     let failed = (3..).zip(checks).find_map(|(number, passed)| (!passed).then_some(number));
-    failed.or((!reports(unit, any)).then_some(8)).or((!interrupts(any)).then_some(10)).unwrap_or(0)
+    failed
+        .or((!reports(unit, any)).then_some(8))
+        .or((!interrupts(any)).then_some(10))
+        .or((!scalable::walks(any)).then_some(12))
+        .unwrap_or(0)
 }
 
 /// The disk's ranges, as first address, last address and memory.
@@ -165,7 +173,7 @@ fn reports(unit: &Unit, memory: &dyn PhysReader) -> bool {
         return false;
     }
     let mut causes = unit.ranges(memory, &mut scratch).filter_map(|range| range.err()).map(|fault| fault.cause);
-    causes.next() == Some(Cause::ReservedBits(1 << 62))
+    causes.next() == Some(Cause::ReservedBits(Bits::from(1_u64 << 62)))
         && matches!(causes.next(), Some(Cause::Unreadable(error)) if error.addr == PhysAddr(0xffff_f000))
         && causes.next().is_none()
 }
@@ -228,6 +236,40 @@ fn seeks(memory: &dyn PhysReader) -> bool {
         && behind == Some(Iova(0x20_0000))
         && second
         && cursor.next().is_none()
+}
+
+/// The disk's tables as a second stage: behind it, the interrupt table is taken for a table of a first stage.
+fn nests<R: PhysReader + ?Sized>(memory: &R) -> bool {
+    let rules = SecondStageRules { host_address_width: Some(46), ..Default::default() };
+    let Some(format) = SecondStage::new(black_box(3), &rules) else { return false };
+    let inner = Inner { format, root: black_box(PhysAddr(0x3000)), input_bits: black_box(39) };
+    let mut copies = [const { [const { Page::ZERO }; MAX_LEVELS] }; 2];
+    let [outer_copies, inner_copies] = &mut copies;
+    let mut walk: Nested<'_, R, FirstStage, SecondStage> = Nested::new(memory, outer_copies, inner_copies);
+    let Some(first) = FirstStage::new(black_box(4), &FirstStageRules::default()) else { return false };
+    if !matches!(
+        walk.start(first, black_box(PhysAddr(1 << 40)), IovaRange::all(), inner),
+        Err(Defect::BeyondInner { .. })
+    ) || walk.start(first, black_box(PhysAddr(0x1000)), IovaRange::all(), inner).is_err()
+    {
+        return false;
+    }
+    let mut coalescer = Coalescer::new(Join::Both);
+    let (mut ranges, mut malformed) = (0, 0);
+    while let Some(item) = walk.next() {
+        match item {
+            NestedItem::Run(run) => coalescer.push(black_box(&run), |_| ranges += 1),
+            NestedItem::Malformed(..) => malformed += 1,
+            NestedItem::Table(_) => {}
+        }
+    }
+    walk.set_window(IovaRange::block(Iova(black_box(4 << 39)), 39));
+    walk.skip_table();
+    let iova = black_box(Iova(4 << 30 | 4 << 21 | 4 << 12 | 0x123));
+    let root = black_box(PhysAddr(0x1000));
+    let mut copy = Page::ZERO;
+    let found = translate_nested(memory, &format, root, &inner, iova, Access::Read, &mut copy, |_, _| ());
+    (ranges, malformed) == (0, 2) && matches!(found, Ok(found) if found.phys == PhysAddr(0x6123))
 }
 
 /// Which unit a device is behind, as firmware told it.

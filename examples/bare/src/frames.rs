@@ -5,7 +5,7 @@ use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind, Word};
 use iopt::{PhysAddr, PhysRange};
 
 /// How many frames the machine has, from address 0 on.
-pub const COUNT: usize = 8;
+pub const COUNT: usize = 15;
 
 /// The machine's memory. It is live: anyone may write to it at any time, so it can be copied but not lent.
 pub static MEMORY: [[AtomicU64; Page::WORDS]; COUNT] = [const { [const { AtomicU64::new(0) }; Page::WORDS] }; COUNT];

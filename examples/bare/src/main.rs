@@ -15,5 +15,6 @@ mod checks;
 mod frames;
 #[cfg(feature = "messages")]
 mod log;
+mod scalable;
 mod start;
 mod tables;

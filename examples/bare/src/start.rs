@@ -1,5 +1,5 @@
 //! What a program needs that has no library under it: an entry, an exit, a panic handler, and the functions
-//! that the compiler calls by itself to move bytes.
+//! that the compiler calls by itself to move and compare bytes.
 
 use crate::checks;
 use core::arch::{asm, global_asm};
@@ -51,4 +51,21 @@ unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
             options(nostack, preserves_flags));
     }
     to
+}
+
+/// Says only whether they differ, as C's does.
+///
+/// # Safety
+/// As C's: `one` and `other` are valid for reads of `count` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+    let differs: u8;
+    // SAFETY: it reads what the caller says is valid; the direction flag is clear by the ABI. The comparison of the
+    // counter with itself makes nothing differ if there are no bytes.
+    unsafe {
+        asm!("cmp rcx, rcx", "repe cmpsb", "setne {differs}", differs = out(reg_byte) differs,
+            inout("rdi") one => _, inout("rsi") other => _, inout("rcx") count => _,
+            options(nostack, readonly));
+    }
+    i32::from(differs)
 }

@@ -8,6 +8,8 @@
     reason = "a panic is a red test"
 )]
 
+pub mod scalable;
+
 use lzma_rust2::XzReader;
 use serde_json::Value;
 use std::ffi::OsStr;

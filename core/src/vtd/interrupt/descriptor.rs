@@ -18,7 +18,7 @@ entry_words! {
     /// | 319:288 | NDST, notification destination |
     /// | 511:320 | reserved |
     ///
-    /// With 8-bit destinations only bits 303:296 of NDST count; the others are not judged.
+    /// With 8-bit destinations only bits 303:296 of NDST count; the others are reserved then, but not judged.
     PostedDescriptor,
     words: 8,
     table: 64 "The descriptors that a page has room for, indexed by bits 11:6 of the address."

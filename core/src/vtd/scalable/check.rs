@@ -97,14 +97,14 @@ impl Unit {
             PasidTranslation::SecondStage => Ok(AddressSpace::SecondStage(self.second_stage(entry)?)),
             PasidTranslation::FirstStage => {
                 let first = self.first_stage(entry, supervisor, self.host_address_width)?;
-                check_supervisor(entry, supervisor)?;
+                self.check_supervisor(entry, supervisor)?;
                 Ok(AddressSpace::FirstStage(first))
             }
             PasidTranslation::Nested => {
                 let second = self.second_stage(entry)?;
                 // Its entries hold inputs of the second stage, which has its own limit for them.
                 let first = self.first_stage(entry, supervisor, None)?;
-                check_supervisor(entry, supervisor)?;
+                self.check_supervisor(entry, supervisor)?;
                 Ok(AddressSpace::Nested(first, second))
             }
             PasidTranslation::PassThrough => {
@@ -148,6 +148,9 @@ impl Unit {
             host_address_width: host,
             pages_1g: self.cap.map(Cap::first_stage_1g),
             execute_disable: Some(entry.execute_disable()),
+            supervisor,
+            write_protect: entry.write_protect(),
+            extended_accessed: Some(entry.extended_accessed()),
         };
         let unsupported = mode == 1 && self.cap.is_some_and(|cap| !cap.first_stage_5_level());
         match FirstStage::new(mode.saturating_add(4), &rules) {
@@ -155,11 +158,12 @@ impl Unit {
             _ => Err((FaultReason::PasidEntryInvalid, Cause::PagingMode(mode))),
         }
     }
-}
 
-fn check_supervisor(entry: &PasidEntry, supervisor: bool) -> Verdict<()> {
-    if supervisor && !entry.supervisor_requests() {
-        return Err((FaultReason::SupervisorDisabled, Cause::SupervisorDisabled));
+    /// A unit that is not known to have RID_PRIV may make user requests of them, which need no SRE.
+    fn check_supervisor(&self, entry: &PasidEntry, supervisor: bool) -> Verdict<()> {
+        if supervisor && self.ecap.is_some() && !entry.supervisor_requests() {
+            return Err((FaultReason::SupervisorDisabled, Cause::SupervisorDisabled));
+        }
+        Ok(())
     }
-    Ok(())
 }

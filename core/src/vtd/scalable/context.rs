@@ -96,6 +96,10 @@ impl ScalableContextEntry {
     }
 
     /// The reserved bits that are set, with a host address width of `host_width` bits where that is known.
+    ///
+    /// Revision 5 of the specification has two fields among them: HPTE (5), on units with host permission tables,
+    /// and EPTR (6), on units that take a PASID in translated requests. On other units both are reserved. Fields that
+    /// the unit does not support are reserved too, and not told here: DTE, PASIDE, PRE, RID_PASID and RID_PRIV.
     #[must_use]
     pub fn reserved(&self, host_width: Option<u8>) -> Bits {
         let masks = [0x1e0 | beyond_host(host_width), 0xffff_ffff_ffe0_0000, !0, !0];

@@ -55,8 +55,7 @@ impl PasidDirectoryEntry {
         PhysAddr(self.raw() & !0xfff)
     }
 
-    /// The reserved bits that are set. No source confirms that address bits beyond the host address width are among
-    /// them, so they are not.
+    /// The reserved bits that are set. Address bits beyond the host address width are reserved too, and not told here.
     #[must_use]
     pub fn reserved(&self) -> Bits {
         Bits::from(self.raw() & 0xffc)

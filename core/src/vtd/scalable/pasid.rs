@@ -37,6 +37,9 @@ entry_words! {
     /// | 191:140 | FSPTPTR, the top first-stage table |
     /// | 255:192 | reserved |
     /// | 511:256 | reserved |
+    ///
+    /// Revision 5 has no SSEE, EMT, PWT, PCD and ERE, whose bits it reserves, and ignores NXE and SMEP. On units with
+    /// host permission tables it has fields for them in bits 335:256.
     PasidEntry,
     words: 8,
     table: 64 "The page seen as a PASID table, indexed by bits 5:0 of the PASID."
@@ -154,7 +157,7 @@ impl PasidEntry {
         self.0[1].get() & 1 << 31 != 0
     }
 
-    /// PAT: the eight memory types that first-stage entries choose from, 4 bits each.
+    /// PAT: the eight memory types that first-stage entries choose from, 4 bits each of which the top one is reserved.
     #[must_use]
     pub const fn page_attribute_table(&self) -> u32 {
         (self.0[1].get() >> 32) as u32
@@ -211,7 +214,7 @@ impl PasidEntry {
 
     /// The reserved bits that are set, on a unit with these extended capabilities where they are known.
     ///
-    /// A field that the unit does not support is reserved:
+    /// The top bit of each type in PAT is one of them. A field that the unit does not support is reserved, too:
     ///
     /// | field | needs |
     /// |---|---|
@@ -223,8 +226,9 @@ impl PasidEntry {
     /// | SRE | ECAP.SRS |
     /// | EAFE | ECAP.EAFS |
     ///
-    /// What no second source confirms is not told: the top bit of each type in PAT, address bits beyond the host
-    /// address width, and domain-ids beyond CAP.ND.
+    /// Reserved too, and not told here: address bits beyond the host address width, bits of DID beyond CAP.ND, and
+    /// more fields that the unit does not support (CD and PAT without ECAP.MTS, AW and SSPTPTR without ECAP.SSTS,
+    /// FSPM, WPE and FSPTPTR without ECAP.FSTS).
     #[must_use]
     pub fn reserved(&self, ecap: Option<Ecap>) -> Bits {
         let unless = |supports: fn(Ecap) -> bool, bits: u64| match ecap {
@@ -233,7 +237,7 @@ impl PasidEntry {
         };
         let masks = [
             0xc00 | unless(Ecap::execute_requests, 1 << 5) | unless(Ecap::second_stage_accessed_dirty, 1 << 9),
-            0x007f_0000
+            0x8888_8888_007f_0000
                 | unless(Ecap::scalable_page_walk_coherency, 1 << 23)
                 | unless(Ecap::snoop_control, 1 << 24)
                 | unless(Ecap::memory_types, 0xf << 26),
@@ -367,8 +371,11 @@ mod tests {
             let words = with_bits(bit..=bit);
             let entry = PasidEntry::new(words);
             assert_eq!(entry.words(), words);
-            let reserved = matches!(bit, 10..=11 | 80..=86 | 136..=139 | 192..);
-            let (told, kept) = if reserved { (words, [0; 8]) } else { ([0; 8], words) };
+            // The types in PAT are read whole, with their reserved bits.
+            let pat_top = (96..128).contains(&bit) && bit % 4 == 3;
+            let nothing = matches!(bit, 10..=11 | 80..=86 | 136..=139 | 192..);
+            let told = if nothing || pat_top { words } else { [0; 8] };
+            let kept = if nothing { [0; 8] } else { words };
             assert_eq!(entry.reserved(None), Bits::from(told), "bit {bit}");
             assert_eq!(entry.reserved(Some(Ecap(!0))), Bits::from(told), "bit {bit}");
             assert_eq!(fields(&entry), kept, "bit {bit}");
@@ -395,7 +402,7 @@ mod tests {
             assert!(reserved(Some(Ecap(1 << needs))).is_zero() && reserved(None).is_zero(), "bit {bit}");
         }
         let bare = PasidEntry::new([!0; 8]).reserved(Some(Ecap(0)));
-        assert_eq!(bare, Bits::from([0xe20, 0x3dff_0000, 0xf83, !0, !0, !0, !0, !0]));
+        assert_eq!(bare, Bits::from([0xe20, 0x8888_8888_3dff_0000, 0xf83, !0, !0, !0, !0, !0]));
     }
 
     #[test]

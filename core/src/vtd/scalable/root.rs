@@ -58,8 +58,8 @@ impl ScalableRootEntry {
     /// The reserved bits of `half` that are set, at their place in the whole entry, with a host address width of
     /// `host_width` bits where that is known.
     ///
-    /// Whether hardware minds reserved bits of the half that it does not use is unconfirmed, so nothing is told of
-    /// the other half.
+    /// Nothing is told of the other half. The specification's condition for fault 0x3a names every half that is
+    /// present, but no source confirms that hardware judges one that the request does not use.
     #[must_use]
     pub fn reserved(&self, half: Half, host_width: Option<u8>) -> Bits {
         let bits = self.half(half) & (0xffe | beyond_host(host_width));

@@ -1,9 +1,14 @@
+mod frame;
+mod seek;
+
 use super::item::{Extent, Found};
-use super::scan::{self, Presence};
+use super::locate::{Direct, Locate};
+use super::scan::Presence;
 use super::{Defect, Entry, Format, Item, Level, MAX_LEVELS, Malformed, Run, Statistics, Table};
 use crate::access::Permissions;
 use crate::address::{Iova, IovaRange, PhysAddr};
-use crate::memory::{Page, PhysReader, Word};
+use crate::memory::{Page, PhysReader};
+use frame::{Frame, NOWHERE, leaf_run, level_number, offset, place, run_at, window};
 
 /// Room for the tables on one path, for readers that can't lend: a page per level.
 pub type TableScratch = [Page; MAX_LEVELS];
@@ -20,6 +25,8 @@ pub struct Cursor<'m, R: ?Sized, F> {
     frames: [Frame<'m>; MAX_LEVELS],
     /// The level of the table that the cursor stands in; 0 when it has left the tree.
     level: u8,
+    /// The level of the lowest table on the path that it came to last, which may be below where it stands.
+    at_hand: u8,
     /// The level of the tree's top table; 0 before the first successful start.
     top: u8,
     /// Whether the upper half of the top table is still to come, where the format visits it by halves.
@@ -31,33 +38,6 @@ pub struct Cursor<'m, R: ?Sized, F> {
     statistics: Statistics,
     max_tables: u64,
 }
-
-/// The cursor's place in one table on its path.
-#[derive(Clone, Copy, Debug)]
-struct Frame<'m> {
-    /// The table if it was lent; otherwise it is the copy for its level.
-    lent: Option<&'m Page>,
-    table: PhysAddr,
-    /// What the path down to this table lets through.
-    permissions: Permissions,
-    /// The first address that the table maps.
-    base: u64,
-    /// The next entry to look at.
-    next: usize,
-    /// The last entry to look at.
-    last: usize,
-    presence: Presence,
-}
-
-const NOWHERE: Frame<'static> = Frame {
-    lent: None,
-    table: PhysAddr(0),
-    permissions: Permissions::NONE,
-    base: 0,
-    next: 1,
-    last: 0,
-    presence: Presence::UNKNOWN,
-};
 
 impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     /// A cursor in no tree yet: [`start`](Self::start) puts it into one.
@@ -71,6 +51,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             copies,
             frames: [NOWHERE; MAX_LEVELS],
             level: 0,
+            at_hand: 0,
             top: 0,
             upper_to_come: false,
             from: 0,
@@ -91,14 +72,23 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         self.statistics
     }
 
-    /// Goes on where `other` has stopped: one budget and one count for both.
-    pub(crate) fn take_over<G>(&mut self, other: &mut Cursor<'m, R, G>) {
-        self.statistics = core::mem::take(&mut other.statistics);
-    }
-
     /// Leaves that were yielded turned out to be of no use.
     pub(crate) fn forget_leaves(&mut self, leaves: u64) {
         self.statistics.leaves = self.statistics.leaves.wrapping_sub(leaves);
+    }
+
+    /// Goes on counting from here.
+    pub(super) fn set_statistics(&mut self, statistics: Statistics) {
+        self.statistics = statistics;
+    }
+
+    pub(super) fn format(&self) -> &F {
+        &self.format
+    }
+
+    /// Where what is yielded lies, at least in part.
+    pub(super) fn window(&self) -> IovaRange {
+        IovaRange::from_to(Iova(self.from), Iova(self.last))
     }
 
     /// Gets the page at `addr` lent, or copies it to `copy` and returns `None`. It counts as a table.
@@ -116,12 +106,24 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     /// # Errors
     /// The [`Defect`] that keeps the top table from being read: there is no memory, or no budget.
     pub fn start(&mut self, format: F, root: PhysAddr, window: IovaRange) -> Result<Table, Defect> {
-        (self.level, self.top) = (0, 0);
+        self.start_by(&Direct, format, root, window)
+    }
+
+    /// [`start`](Self::start), where `locate` knows where tables lie.
+    #[inline]
+    pub(super) fn start_by<L: Locate>(
+        &mut self,
+        locate: &L,
+        format: F,
+        root: PhysAddr,
+        window: IovaRange,
+    ) -> Result<Table, Defect> {
+        (self.level, self.at_hand, self.top) = (0, 0, 0);
         self.format = format;
         self.from = window.first().0;
         self.last = window.last().0;
         let height = level_number(self.format.levels().len());
-        let table = self.enter(height, root, Permissions::READ_WRITE, 0)?;
+        let table = self.enter(locate, height, root, Permissions::READ_WRITE, 0)?;
         self.top = height;
         self.stand_at_top();
         Ok(table)
@@ -149,88 +151,14 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         }
     }
 
-    /// The first address that the next items can concern, to [`seek`](Self::seek) to with a later cursor;
-    /// `None` at the end.
-    #[must_use]
-    pub fn position(&self) -> Option<Iova> {
-        let mut level = self.level;
-        while let (Some(frame), Some(shape)) = (self.frame(level), self.shape(level)) {
-            if frame.next <= frame.last {
-                return Some(Iova(frame.base.wrapping_add(offset(shape, frame.next)).max(self.from)));
-            }
-            level = level.wrapping_add(1);
-        }
-        let upper = self.half(true).filter(|half| self.upper_to_come && self.level != 0 && half.next <= half.last)?;
-        Some(Iova(upper.base.wrapping_add(offset(self.shape(self.top)?, upper.next)).max(self.from)))
-    }
-
-    /// Goes to `iova`, forwards or backwards: what comes next is the first item that concerns it or an address
-    /// behind it. Tables on the path that both places share are not read again.
-    pub fn seek(&mut self, iova: Iova) {
-        self.seek_within(iova, Iova(self.last));
-    }
-
-    /// Goes to the start of `window`, which replaces the one given to [`start`](Self::start).
-    pub fn set_window(&mut self, window: IovaRange) {
-        // The tables that the cursor stands in were entered for the old window, but for the top one.
-        self.level = self.top;
-        self.seek_within(window.first(), window.last());
-    }
-
-    fn seek_within(&mut self, iova: Iova, last: Iova) {
-        (self.from, self.last) = (iova.0, last.0);
-        // After the end, the top table is still at hand.
-        let mut level = if self.level == 0 { self.top } else { self.level };
-        while let (Some(shape), Some(frame)) = (self.shape(level), self.frame(level)) {
-            let span = IovaRange::block(Iova(frame.base), shape.size_log2.saturating_add(shape.index_bits));
-            if level >= self.top || span.contains(iova) {
-                break;
-            }
-            level = level.wrapping_add(1);
-        }
-        let (from, last) = (self.from, self.last);
-        if let (Some(shape), Some(frame)) = (self.format.levels().get(place(level)), self.frames.get_mut(place(level)))
-        {
-            (frame.next, frame.last) = window(shape, frame.base, from, last);
-        }
-        self.level = level;
-        if level >= self.top {
-            self.stand_at_top();
-        }
-    }
-
-    /// Goes to the first entry of the top table that concerns the window.
-    fn stand_at_top(&mut self) {
-        if self.format.sign_extended() {
-            self.stand_in_half(false);
-        }
-    }
-
-    fn stand_in_half(&mut self, upper: bool) {
-        if let (Some(half), Some(frame)) = (self.half(upper), self.frames.get_mut(place(self.top))) {
-            (frame.base, frame.next, frame.last) = (half.base, half.next, half.last);
-            (self.level, self.upper_to_come) = (self.top, !upper);
-        }
-    }
-
-    /// One half of the top table, as a table of its own.
-    ///
-    /// The two halves are apart in a sign-extended input, so that no run may go from one into the other. Taken
-    /// one after the other, each has a base to which the place of an entry just adds up.
-    fn half(&self, upper: bool) -> Option<Half> {
-        let shape = self.shape(self.top)?;
-        let middle = shape.entries().wrapping_shr(1);
-        let base = if upper { u64::MAX.checked_shl(self.format.input_bits().into()).unwrap_or(0) } else { 0 };
-        let (next, last) = window(shape, base, self.from, self.last);
-        Some(if upper {
-            Half { base, next: next.max(middle), last }
-        } else {
-            Half { base, next, last: last.min(middle.wrapping_sub(1)) }
-        })
-    }
-
     #[inline]
     pub(crate) fn advance(&mut self) -> Option<Found> {
+        self.advance_by(&Direct)
+    }
+
+    /// [`advance`](Self::advance), where `locate` knows where tables lie.
+    #[inline(always)]
+    pub(super) fn advance_by<L: Locate>(&mut self, locate: &L) -> Option<Found> {
         loop {
             let depth = place(self.level);
             let shape = self.format.levels().get(depth)?;
@@ -259,15 +187,19 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
                     let base = frame.base.wrapping_add(offset(shape, index));
                     for (ahead, bytes) in HINTS {
                         let later = index.wrapping_add(ahead);
-                        if later <= frame.last {
+                        if L::DIRECT && later <= frame.last {
                             if let Entry::Table(next) = self.format.decode(shape, page.word(later)) {
                                 self.reader.prefetch(next, bytes);
                             }
                         }
                     }
-                    return match self.enter(self.level.wrapping_sub(1), table, permissions, base) {
+                    return match self.enter(locate, self.level.wrapping_sub(1), table, permissions, base) {
                         Ok(table) => Some(Found::Table(table)),
-                        Err(defect) => self.malformed(index, raw, defect),
+                        Err(defect) => {
+                            // The copy below may have been written to.
+                            self.at_hand = self.level;
+                            self.malformed(index, raw, defect)
+                        }
                     };
                 }
                 Entry::Malformed(bits) => {
@@ -321,29 +253,45 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
 
     /// Reads the table at `addr` and makes it the one that the cursor stands in.
     #[inline(always)]
-    fn enter(&mut self, level: u8, addr: PhysAddr, permissions: Permissions, base: u64) -> Result<Table, Defect> {
+    fn enter<L: Locate>(
+        &mut self,
+        locate: &L,
+        level: u8,
+        addr: PhysAddr,
+        permissions: Permissions,
+        base: u64,
+    ) -> Result<Table, Defect> {
+        let depth = place(level);
+        let (Some(shape), Some(copy)) = (self.format.levels().get(depth), self.copies.get_mut(depth)) else {
+            return Err(Defect::NoSuchLevel { level });
+        };
+        let addr = locate.locate(self.reader, addr, &mut self.statistics, self.max_tables, copy)?;
         for ancestor in level.wrapping_add(1)..=self.top {
-            if self.frame(ancestor).is_some_and(|frame| frame.table == addr) {
+            if self.frames.get(place(ancestor)).is_some_and(|frame| frame.table == addr) {
                 return Err(Defect::Loop { table: addr, level: ancestor });
             }
         }
         if self.statistics.tables >= self.max_tables {
             return Err(Defect::Budget { tables: self.max_tables });
         }
-        let depth = place(level);
-        let (Some(shape), Some(frame), Some(copy)) =
-            (self.format.levels().get(depth), self.frames.get_mut(depth), self.copies.get_mut(depth))
-        else {
-            return Err(Defect::NoSuchLevel { level });
-        };
         let lent = self.statistics.fetch(self.reader, addr, copy).map_err(Defect::Unreadable)?;
         let (next, last) = window(shape, base, self.from, self.last);
+        let Some(frame) = self.frames.get_mut(depth) else { return Err(Defect::NoSuchLevel { level }) };
         *frame = Frame { lent, table: addr, permissions, base, next, last, presence: Presence::UNKNOWN };
-        self.level = level;
+        (self.level, self.at_hand) = (level, level);
         Ok(Table { addr, level, iova: Iova(base) })
     }
 
     fn malformed(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Found> {
+        let malformed = self.judge(index, raw, defect)?;
+        if let Defect::Budget { .. } = defect {
+            self.level = 0;
+        }
+        Some(Found::Malformed(malformed))
+    }
+
+    /// What there is to tell about an entry, of the table that the cursor stands in, that can't be followed.
+    pub(super) fn judge(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Malformed> {
         let frame = self.frame(self.level)?;
         let malformed = Malformed {
             table: frame.table,
@@ -354,10 +302,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             defect,
         };
         self.statistics.faults = self.statistics.faults.wrapping_add(1);
-        if let Defect::Budget { .. } = defect {
-            self.level = 0;
-        }
-        Some(Found::Malformed(malformed))
+        Some(malformed)
     }
 
     fn pop(&mut self) {
@@ -379,94 +324,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     }
 }
 
-/// What of the top table is to be looked at, as in a [`Frame`].
-struct Half {
-    base: u64,
-    next: usize,
-    last: usize,
-}
-
 /// What is hinted at when a table is entered, by how many entries further its pointer is: the whole of one table,
 /// and one line of a later one, so that where that lies is known to the processor by the time that all of it is
 /// hinted at. Hints to a page whose address still has to be looked up tend to be dropped.
 const HINTS: [(usize, usize); 2] = [(2, Page::SIZE), (4, 1)];
-
-/// The longest run of leaves from the one at `index` on.
-#[inline(always)]
-fn leaf_run<'p, F: Format>(
-    format: &F,
-    shape: &Level,
-    level: u8,
-    frame: &Frame<'_>,
-    page: &'p Page,
-    index: usize,
-    permissions: Permissions,
-) -> Option<Run<'p>> {
-    let words = page.words().get(index..=frame.last)?;
-    let raw = words.first()?.get();
-    let mask = shape.run_mask();
-    let linear = scan::linear(words, mask, shape.leaf_address, shape.size_log2);
-    let more = match words.get(linear..) {
-        Some(rest @ [next, ..]) if (next.get() ^ raw) & mask == 0 => scan::equal(rest, mask),
-        _ => 0,
-    };
-    let run = run_at(format, shape, level, frame, index, permissions, words.get(..linear.wrapping_add(more))?)?;
-    Some(Run { linear, ..run })
-}
-
-/// The run whose leaves are `entries`, from the one at `index` on.
-#[inline(always)]
-fn run_at<'p, F: Format>(
-    format: &F,
-    shape: &Level,
-    level: u8,
-    frame: &Frame<'_>,
-    index: usize,
-    permissions: Permissions,
-    entries: &'p [Word],
-) -> Option<Run<'p>> {
-    Some(Run {
-        iova: Iova(frame.base.wrapping_add(offset(shape, index))),
-        table: frame.table,
-        index: u16::try_from(index).unwrap_or(0),
-        level,
-        page_size_log2: shape.size_log2,
-        permissions,
-        attributes: format.attributes(shape, entries.first()?.get()),
-        entries,
-        linear: 0,
-        address_mask: shape.leaf_address,
-    })
-}
-
-/// Where the arrays have this level; level 0, which is none, lies outside of them.
-#[inline]
-fn place(level: u8) -> usize {
-    usize::from(level).wrapping_sub(1)
-}
-
-fn level_number(level: usize) -> u8 {
-    u8::try_from(level).unwrap_or(0)
-}
-
-#[inline]
-fn offset(shape: &Level, index: usize) -> u64 {
-    (index as u64).wrapping_shl(u32::from(shape.size_log2))
-}
-
-/// The first and the last entry of a table at `base` that concern the addresses from `from` to `last`.
-fn window(shape: &Level, base: u64, from: u64, last: u64) -> (usize, usize) {
-    let span = IovaRange::block(Iova(base), shape.size_log2.saturating_add(shape.index_bits));
-    let after_last = shape.entries();
-    let first = match from {
-        from if from <= base => 0,
-        from if from <= span.last().0 => shape.index(from),
-        _ => after_last,
-    };
-    let last = match last {
-        last if last >= span.last().0 => after_last.wrapping_sub(1),
-        last if last >= base => shape.index(last),
-        _ => return (after_last, 0),
-    };
-    (first, last)
-}

@@ -1,4 +1,4 @@
-//! The same defect of a second-stage table has another code in each mode.
+//! The same defect of a second-stage table has another reason in each mode.
 
 use super::{Device, DeviceEntries, FaultReason};
 
@@ -36,7 +36,7 @@ const SCALABLE: SecondStageReasons = SecondStageReasons {
 };
 
 impl Device {
-    pub(crate) fn second_stage_reasons(&self) -> &'static SecondStageReasons {
+    pub(crate) fn reasons(&self) -> &'static SecondStageReasons {
         match self.entries {
             DeviceEntries::Legacy { .. } => &LEGACY,
             DeviceEntries::Scalable { .. } => &SCALABLE,

@@ -1,0 +1,13 @@
+//! Lines of JSON: their keys, in the order in which they are written.
+
+mod info;
+mod interrupts;
+mod listing;
+mod translation;
+mod values;
+
+pub use info::{InfoLine, MemoryRange};
+pub use interrupts::{InterruptLine, MalformedInterrupt};
+pub use listing::{DeviceLine, Malformed, RangeLine};
+pub use translation::{FaultLine, Path, TranslationLine};
+pub use values::{Bdf, Code, Entry, Hex, Level, ReadOrWrite, Text, Words, page_size};
