@@ -1,8 +1,8 @@
-//! A brute-force twin of the legacy-mode walk, and random table programs to try it on.
+//! A brute-force twin of the walk, and random table programs to try it on.
 //!
 //! The [`twin`] reads VT-d tables one word at a time, straight from the tables of bits in the
 //! specification. It shares no decode with `iopt`, so where the two differ, one of them is wrong.
-//! A [`program`] draws a whole unit (root, contexts, page tables, capabilities) from a seed or from a
+//! A [`program`] draws a whole unit (root, contexts, PASIDs, page tables, capabilities) from a seed or from a
 //! fuzzer's bytes, shaped by what makes a walker wrong.
 //!
 //! What benchmarks share is in [`measure`]: large regular images, and the limits of the machine.
@@ -17,8 +17,8 @@
 //! let built = Program::from_seed(7).build(&mut memory);
 //! let twin = built.twin(&memory);
 //! for device in twin.devices() {
-//!     let (leaves, bad) = twin.leaves(device.source);
-//!     println!("{:04x}: {} ranges, {} bad entries", device.source, ranges(&leaves, false).len(), bad.len());
+//!     let (leaves, bad) = twin.leaves_of(&device);
+//!     println!("{:x?}: {} ranges, {} bad entries", device.who(), ranges(&leaves, false).len(), bad.len());
 //! }
 //! ```
 
@@ -28,4 +28,6 @@ pub mod program;
 pub mod twin;
 
 pub use program::{Built, Program, random_bytes};
-pub use twin::{Bad, Device, Fault, Leaf, Range, Root, Step, Translated, Twin, ranges};
+pub use twin::{
+    Bad, Device, Fault, Found, Kind, Leaf, Lost, Range, Space, Stage, Step, Tables, Translated, Twin, Who, ranges,
+};

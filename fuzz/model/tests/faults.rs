@@ -2,7 +2,7 @@
 
 use iopt::PhysAddr;
 use iopt::memory::{Slot, SparseMemory};
-use iopt_model::{Bad, Fault, Leaf, Range, Step, Translated, Twin, ranges};
+use iopt_model::{Bad, Fault, Found, Kind, Leaf, Range, Step, Translated, Twin, ranges};
 
 const ROOT: u64 = 0x1000;
 const CONTEXT: u64 = 0x2000;
@@ -62,18 +62,34 @@ fn read(known: Known, changes: &[(u64, u64)]) -> (u8, usize) {
     }
 }
 
+/// A page-table entry.
+fn step(level: u8, table: u64, index: u64, entry: u64) -> Step {
+    Step { kind: Kind::Second(level), table, index, entry: [entry, 0, 0, 0, 0, 0, 0, 0] }
+}
+
+/// What there is to find: devices, and what is lost on the way; with code 0 where requests get to page tables.
+fn told(twin: Twin<'_>) -> Vec<(Option<u16>, u8)> {
+    let found = twin.survey().into_iter().map(|found| match found {
+        Found::Device(device) => (Some(device.source), device.code().unwrap_or(0)),
+        Found::Lost(lost) => (lost.source, lost.code),
+    });
+    found.collect()
+}
+
 #[test]
 fn a_valid_path_translates_whatever_is_known() {
     for known in [NOTHING, ALL] {
         let translated = go(known, &[], IOVA + 0x123, true).unwrap();
         assert_eq!((translated.phys, translated.page_size), (PHYS + 0x123, 4096));
         assert!(translated.read && translated.write);
-        let levels: Vec<_> = translated.path.iter().map(|step| (step.level, step.table, step.index)).collect();
+        let levels: Vec<_> = translated.path.iter().map(|step| (step.kind, step.table, step.index)).collect();
+        let ways = [(Kind::Root, ROOT, 1), (Kind::Context, CONTEXT, 0x13)];
+        let tables = [(4, 0x3000, 5), (3, 0x4000, 6), (2, 0x5000, 7), (1, 0x6000, 8)];
         assert_eq!(
             levels,
-            [(255, ROOT, 1), (254, CONTEXT, 0x13), (4, 0x3000, 5), (3, 0x4000, 6), (2, 0x5000, 7), (1, 0x6000, 8)]
+            [&ways[..], &tables.map(|(level, table, index)| (Kind::Second(level), table, index))].concat()
         );
-        assert_eq!(translated.path[1].entry, (7 << 8 | 2) << 64 | 0x3001);
+        assert_eq!(translated.path[1].entry, [0x3001, 7 << 8 | 2, 0, 0, 0, 0, 0, 0]);
     }
 }
 
@@ -90,8 +106,8 @@ fn root_entries() {
     assert_eq!(read(NOTHING, &[(AT[0], 1 << 63 | CONTEXT | 1)]), (0x09, 1));
     with(ALL, &[], |twin| {
         let fault = Twin { rtaddr: 0x9000, ..twin }.translate(SOURCE, IOVA, false).unwrap_err();
-        assert_eq!(fault, Fault { code: 0x08, path: vec![] });
-        assert_eq!(Twin { rtaddr: 0x9000, ..twin }.roots(), Err(0x08));
+        assert_eq!(fault, Fault { code: 0x08, suppressed: false, path: vec![] });
+        assert_eq!(told(Twin { rtaddr: 0x9000, ..twin }), [(None, 0x08)]);
     });
 }
 
@@ -201,12 +217,13 @@ fn tables_that_are_not_in_memory() {
         assert_eq!(read(ALL, &[(AT[level], 0xbff0_0000_0000_0778 & !0x80 | target | 3)]), (0, 6));
     }
     with(ALL, &[(AT[1], 0x9000 | 1)], |twin| {
-        let bad = Bad { level: 254, table: CONTEXT, index: 0x13, entry: 0x9001, iova: 0, code: Some(0x03) };
+        let entry = [0x9001, 7 << 8 | 2, 0, 0, 0, 0, 0, 0];
+        let at = Step { kind: Kind::Context, table: CONTEXT, index: 0x13, entry };
+        let bad = Bad { at, iova: 0, code: Some(0x03) };
         assert_eq!(twin.leaves(SOURCE), (vec![], vec![bad]));
     });
     with(ALL, &[(AT[4], 0x9000 | 3)], |twin| {
-        let bad =
-            Bad { level: 2, table: TABLES[2], index: 7, entry: 0x9003, iova: IOVA & !0x1f_ffff, code: Some(0x07) };
+        let bad = Bad { at: step(2, TABLES[2], 7, 0x9003), iova: IOVA & !0x1f_ffff, code: Some(0x07) };
         assert_eq!(twin.leaves(SOURCE), (vec![], vec![bad]));
     });
 }
@@ -297,11 +314,11 @@ fn two_and_six_levels() {
     six.push((0x8000 + 8 * 128, PHYS | 3 | 1 << 62));
     let translated = go(NOTHING, &six, u64::MAX, true).unwrap();
     assert_eq!(translated.phys, PHYS + 0xfff);
-    assert_eq!(translated.path[2], Step { level: 6, table: 0x8000, index: 127, entry: 0x9003 });
+    assert_eq!(translated.path[2], step(6, 0x8000, 127, 0x9003));
     with(NOTHING, &six, |twin| {
         let (leaves, bad) = twin.leaves(SOURCE);
         assert_eq!((leaves.len(), bad), (1, vec![]));
-        let range = Range { iova: !0xfff, last: u64::MAX, phys: Some(PHYS), read: true, write: true, snoop: false };
+        let range = Range { iova: !0xfff, last: u64::MAX, phys: Some(PHYS), read: true, write: true, attributes: 0 };
         assert_eq!(ranges(&leaves, false), [range]);
     });
 }
@@ -313,14 +330,14 @@ fn a_loop_is_bad_only_to_one_who_walks_everything() {
     let iova = 5 << 39 | 5 << 30 | 5 << 21 | 5 << 12;
     assert_eq!(go(ALL, &itself, iova, true).unwrap().phys, TABLES[0]);
     with(ALL, &itself, |twin| {
-        let bad = Bad { level: 4, table: TABLES[0], index: 5, entry: TABLES[0] | 3, iova: 5 << 39, code: None };
+        let bad = Bad { at: step(4, TABLES[0], 5, TABLES[0] | 3), iova: 5 << 39, code: None };
         assert_eq!(twin.leaves(SOURCE), (vec![], vec![bad]));
     });
     // To the grandparent.
     with(ALL, &[(AT[4], TABLES[1] | 3)], |twin| {
         let (leaves, bad) = twin.leaves(SOURCE);
         assert_eq!((leaves.len(), bad.len()), (0, 1));
-        assert_eq!((bad[0].level, bad[0].index, bad[0].code), (2, 7, None));
+        assert_eq!((bad[0].at.kind, bad[0].at.index, bad[0].code), (Kind::Second(2), 7, None));
     });
     // A table under two parents is no loop.
     with(ALL, &[(AT[4] + 8, TABLES[3] | 3)], |twin| {
@@ -334,7 +351,8 @@ fn a_loop_is_bad_only_to_one_who_walks_everything() {
 fn leaves_that_permit_nothing_are_left_out() {
     for (above, own, expected) in [(3, 1, (true, false)), (2, 3, (false, true)), (1, 3, (true, false))] {
         with(ALL, &[(AT[3], TABLES[2] | above), (AT[5], PHYS | own | 1 << 11)], |twin| {
-            let leaf = Leaf { iova: IOVA, size: 4096, phys: PHYS, read: expected.0, write: expected.1, snoop: true };
+            let leaf =
+                Leaf { iova: IOVA, size: 4096, phys: PHYS, read: expected.0, write: expected.1, attributes: 1 << 11 };
             assert_eq!(twin.leaves(SOURCE), (vec![leaf], vec![]));
         });
     }
@@ -345,7 +363,7 @@ fn leaves_that_permit_nothing_are_left_out() {
 
 #[test]
 fn ranges_join_what_is_consecutive_and_alike() {
-    let leaf = |iova, size, phys| Leaf { iova, size, phys, read: true, write: true, snoop: false };
+    let leaf = |iova, size, phys| Leaf { iova, size, phys, read: true, write: true, attributes: 0 };
     let leaves = [
         leaf(0x1f_f000, 0x1000, 0x3f_f000),
         leaf(0x20_0000, 0x20_0000, 0x40_0000),
@@ -353,7 +371,7 @@ fn ranges_join_what_is_consecutive_and_alike() {
         leaf(0x40_1000, 0x1000, 0x5000),
         leaf(0x40_2000, 0x1000, 0x6000),
         Leaf { write: false, ..leaf(0x40_3000, 0x1000, 0x7000) },
-        Leaf { write: false, snoop: true, ..leaf(0x40_4000, 0x1000, 0x8000) },
+        Leaf { write: false, attributes: 1 << 11, ..leaf(0x40_4000, 0x1000, 0x8000) },
         leaf(0x40_6000, 0x1000, 0xa000),
     ];
     let told = |by_iova_only| -> Vec<_> {
@@ -382,16 +400,25 @@ fn devices_and_roots() {
         (CONTEXT + 16, TABLES[0] | 2),
     ];
     with(ALL, &changes, |twin| {
-        let roots: Vec<_> = twin.roots().unwrap().iter().map(|root| (root.bus, root.code)).collect();
-        assert_eq!(roots, [(0, Some(0x0a)), (1, None), (2, Some(0x09)), (3, None)]);
-        let devices: Vec<_> = twin.devices().iter().map(|device| (device.source, device.code)).collect();
-        let bus = |bus: u16| [(bus << 8, Some(0x0b)), (bus << 8 | 0x13, None), (bus << 8 | 255, Some(0x03))];
-        assert_eq!(devices, [bus(1), bus(3)].concat());
+        let bus = |bus: u16| [(Some(bus << 8), 0x0b), (Some(bus << 8 | 0x13), 0), (Some(bus << 8 | 255), 0x03)];
+        assert_eq!(told(twin), [&[(None, 0x0a)], &bus(1)[..], &[(None, 0x09)], &bus(3)].concat());
         for device in twin.devices() {
-            if let Some(code) = device.code {
+            if let Some(code) = device.code() {
                 assert_eq!(twin.translate(device.source, IOVA, false).unwrap_err().code, code);
                 assert_eq!(twin.leaves(device.source), (vec![], vec![]));
             }
         }
     });
+}
+
+#[test]
+fn fault_processing_disable_counts_once_the_context_entry_is_read() {
+    let suppressed = |changes: &[(u64, u64)], iova| go(ALL, changes, iova, false).map_err(|fault| fault.suppressed);
+    let top = TABLES[0];
+    assert_eq!(suppressed(&[(AT[0], CONTEXT | 3)], IOVA), Err(false));
+    assert_eq!(suppressed(&[(AT[1], top | 1)], 0), Err(false));
+    for (context, iova) in [(top | 2, IOVA), (top | 0x13, IOVA), (0x9000 | 3, IOVA), (top | 3, 0), (top | 3, 1 << 48)] {
+        assert_eq!(suppressed(&[(AT[1], context)], iova), Err(true), "{context:#x}");
+    }
+    with(ALL, &[(AT[1], top | 3)], |twin| assert!(twin.devices()[0].suppressed));
 }

@@ -1,6 +1,6 @@
 //! A seeded run of what the fuzz targets do, so that a machine without a fuzzer checks the invariants too.
 
-use iopt_model::check::{check_bytes, check_program};
+use iopt_model::check::{check_bytes, check_dmar, check_interrupts, check_program};
 use iopt_model::{Program, random_bytes};
 
 /// Runs `check` for every seed; a panic is told with its seed.
@@ -20,7 +20,7 @@ fn programs_agree_with_the_twin() {
 
 #[test]
 fn random_memory_keeps_the_invariants() {
-    each_seed(0..400, |seed| {
+    each_seed(0..160, |seed| {
         let len = 4096 * (1 + seed as usize % 12);
         // Mostly present entries, since a random word is present three times out of four anyway.
         check_bytes(&random_bytes(seed, len));
@@ -28,8 +28,20 @@ fn random_memory_keeps_the_invariants() {
 }
 
 #[test]
+fn dmar_tables_keep_the_invariants() {
+    each_seed(0..2000, |seed| check_dmar(&random_bytes(seed, seed as usize % 400)));
+}
+
+#[test]
+fn interrupt_tables_keep_the_invariants() {
+    each_seed(0..300, |seed| check_interrupts(&random_bytes(seed, 8 + seed as usize * 61 % 18000)));
+}
+
+#[test]
 fn short_memory_is_memory_too() {
     for len in [0, 1, 7, 8, 16, 4095, 4097] {
         check_bytes(&vec![0xff; len]);
+        check_dmar(&vec![0xff; len]);
+        check_interrupts(&vec![0xff; len]);
     }
 }

@@ -3,15 +3,22 @@
 //! The checks panic where something does not hold, with the seed or the program in reach of the caller.
 
 mod bytes;
+mod collect;
+mod dmar;
+mod interrupts;
 mod motion;
 mod translate;
 mod walk;
+mod way;
 
 pub use bytes::check_bytes;
+pub use dmar::check_dmar;
+pub use interrupts::check_interrupts;
 
 use crate::program::{Built, Program};
+use crate::twin::{Kind, Step};
 use iopt::memory::{Page, PhysReader, ReadError, Slot, SparseMemory};
-use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
+use iopt::vtd::{Bits, Cap, Ecap, Rtaddr, Structure, Unit};
 use iopt::{PhysAddr, PhysRange};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,15 +32,28 @@ pub fn check_program(program: &Program) {
     let mut memory = SparseMemory::new(&mut slots);
     let built = program.build(&mut memory);
     let unit = unit(&built);
-    let seen = walk::check(&built, &unit, &memory);
-    motion::check(&unit, &memory, &seen);
-    translate::check(&built, &unit, &memory, &seen);
+    let found = walk::check(&built, &unit, &memory);
+    motion::check(&unit, &memory, &found);
+    translate::check(&built, &unit, &memory, &found.seen);
+}
+
+/// An entry, in words of the twin.
+fn step(structure: Structure, table: PhysAddr, index: u16, entry: Bits) -> Step {
+    let kind = match structure {
+        Structure::Root => Kind::Root,
+        Structure::Context => Kind::Context,
+        Structure::PasidDirectory => Kind::Directory,
+        Structure::PasidTable => Kind::Pasids,
+        Structure::FirstStage(level) => Kind::First(level),
+        Structure::SecondStage(level) => Kind::Second(level),
+    };
+    Step { kind, table: table.0, index: index.into(), entry: *entry.words() }
 }
 
 /// The unit as `iopt` knows it.
 pub fn unit(built: &Built) -> Unit {
     Unit::new(Rtaddr(built.rtaddr))
-        .expect("programs are in legacy mode")
+        .expect("programs are in legacy or in scalable mode")
         .with_capabilities(built.cap.map(Cap), built.ecap.map(Ecap))
         .with_host_address_width(built.haw)
 }

@@ -1,16 +1,24 @@
 //! Seek, resume, skip, and walks of a part: each gives exactly the matching part of the full walk.
 
-use super::walk::Seen;
+use super::collect::{Collector, Seen};
 use crate::program::random_bytes;
 use crate::twin::Leaf;
-use iopt::format::SecondStage;
 use iopt::memory::{Page, SparseMemory};
-use iopt::radix::{Cursor, Item, TableScratch};
-use iopt::vtd::{AddressSpace, Cause, SecondStageSpace, Unit};
+use iopt::radix::{Cursor, Format, Item, TableScratch};
+use iopt::vtd::{AddressSpace, Cause, Fault, Unit};
 use iopt::walk::{Scratch, Step};
-use iopt::{Iova, IovaRange};
+use iopt::{Iova, IovaRange, PhysAddr};
 
-type Walker<'m, 's> = Cursor<'m, SparseMemory<'s>, SecondStage>;
+/// One tree of page tables.
+struct Tree<'a, 's, F> {
+    memory: &'a SparseMemory<'s>,
+    format: F,
+    root: PhysAddr,
+    /// The last address that it maps.
+    reach: u64,
+}
+
+type Walker<'m, 's, F> = Cursor<'m, SparseMemory<'s>, F>;
 
 /// A leaf or a malformed entry, by what it spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,41 +29,53 @@ struct Mark {
     malformed: bool,
 }
 
-pub fn check(unit: &Unit, memory: &SparseMemory<'_>, seen: &[Seen]) {
-    for seen in seen {
-        let AddressSpace::SecondStage(space) = &seen.device.space else { continue };
+pub fn check(unit: &Unit, memory: &SparseMemory<'_>, found: &Collector) {
+    for seen in &found.seen {
         if seen.tables.is_empty() || seen.leaves.len() > 4000 {
             continue;
         }
-        let all = whole(memory, space);
-        for (index, at) in interesting(&seen.leaves, space).into_iter().enumerate() {
-            check_window(memory, space, &all, at, index);
-            check_seek(memory, space, &all, at, index);
+        match &seen.device.space {
+            AddressSpace::SecondStage(space) => {
+                let reach = IovaRange::block(Iova(0), space.format.input_bits()).last().0;
+                check_tree(&Tree { memory, format: space.format, root: space.root, reach }, &seen.leaves);
+            }
+            AddressSpace::FirstStage(space) => {
+                check_tree(&Tree { memory, format: space.format, root: space.root, reach: u64::MAX }, &seen.leaves);
+            }
+            _ => {}
         }
-        for steps in [1, 2, 3, 7, 20, 100] {
-            check_resume(memory, space, &all, steps);
-        }
-        check_skip(memory, space, &all);
-        check_unit_window(unit, memory, seen);
+        check_unit_window(unit, memory, found, seen);
     }
+}
+
+fn check_tree<F: Format + Copy + Default>(tree: &Tree<'_, '_, F>, leaves: &[Leaf]) {
+    let all = whole(tree);
+    for (index, at) in interesting(leaves, tree).into_iter().enumerate() {
+        check_window(tree, &all, at, index);
+        check_seek(tree, &all, at, index);
+    }
+    for steps in [1, 2, 3, 7, 20, 100] {
+        check_resume(tree, &all, steps);
+    }
+    check_skip(tree, &all);
 }
 
 fn scratch() -> Box<TableScratch> {
     Box::new([const { Page::ZERO }; 6])
 }
 
-fn start(cursor: &mut Walker<'_, '_>, space: &SecondStageSpace, window: IovaRange) {
-    cursor.start(space.format, space.root, window).expect("the top table was there before");
+fn start<F: Format + Copy>(cursor: &mut Walker<'_, '_, F>, tree: &Tree<'_, '_, F>, window: IovaRange) {
+    cursor.start(tree.format, tree.root, window).expect("the top table was there before");
 }
 
-fn whole(memory: &SparseMemory<'_>, space: &SecondStageSpace) -> Vec<Mark> {
+fn whole<F: Format + Copy + Default>(tree: &Tree<'_, '_, F>) -> Vec<Mark> {
     let mut scratch = scratch();
-    let mut cursor = Cursor::new(memory, &mut scratch);
-    start(&mut cursor, space, IovaRange::all());
+    let mut cursor = Cursor::new(tree.memory, &mut scratch);
+    start(&mut cursor, tree, IovaRange::all());
     rest(&mut cursor)
 }
 
-fn rest(cursor: &mut Walker<'_, '_>) -> Vec<Mark> {
+fn rest<F: Format + Copy>(cursor: &mut Walker<'_, '_, F>) -> Vec<Mark> {
     let mut marks = Vec::new();
     while let Some(item) = cursor.next() {
         note(&item, &mut marks);
@@ -78,9 +98,14 @@ fn note(item: &Item<'_>, marks: &mut Vec<Mark>) {
 }
 
 /// Addresses at, before and behind the edges of some leaves, and a few anywhere.
-fn interesting(leaves: &[Leaf], space: &SecondStageSpace) -> Vec<u64> {
-    let reach = IovaRange::block(Iova(0), space.format.input_bits()).last().0;
+fn interesting<F: Format>(leaves: &[Leaf], tree: &Tree<'_, '_, F>) -> Vec<u64> {
+    let reach = tree.reach;
     let mut addresses = vec![0, reach];
+    if tree.format.sign_extended() {
+        // About both ends of what is not canonical.
+        let lower = (1 << (tree.format.input_bits() - 1)) - 1;
+        addresses.extend([lower, lower + 1, !lower - 1, !lower]);
+    }
     let step = leaves.len() / 5 + 1;
     for leaf in leaves.iter().step_by(step).chain(leaves.last()) {
         let last = leaf.iova + (leaf.size - 1);
@@ -95,20 +120,20 @@ fn overlapping(all: &[Mark], first: u64, last: u64) -> Vec<Mark> {
     all.iter().filter(|mark| mark.first <= last && mark.last >= first).copied().collect()
 }
 
-fn check_window(memory: &SparseMemory<'_>, space: &SecondStageSpace, all: &[Mark], first: u64, index: usize) {
+fn check_window<F: Format + Copy + Default>(tree: &Tree<'_, '_, F>, all: &[Mark], first: u64, index: usize) {
     let last = first.saturating_add([0, 0xfff, 0x1_0000, 0x20_0000, 1 << 40, u64::MAX][index % 6]);
     let window = IovaRange::new(Iova(first), Iova(last)).unwrap();
     let mut scratch = scratch();
-    let mut cursor = Cursor::new(memory, &mut scratch);
-    start(&mut cursor, space, window);
+    let mut cursor = Cursor::new(tree.memory, &mut scratch);
+    start(&mut cursor, tree, window);
     assert_eq!(rest(&mut cursor), overlapping(all, first, last), "window {window}");
 }
 
 /// From wherever the cursor is, forwards and backwards.
-fn check_seek(memory: &SparseMemory<'_>, space: &SecondStageSpace, all: &[Mark], at: u64, index: usize) {
+fn check_seek<F: Format + Copy + Default>(tree: &Tree<'_, '_, F>, all: &[Mark], at: u64, index: usize) {
     let mut scratch = scratch();
-    let mut cursor = Cursor::new(memory, &mut scratch);
-    start(&mut cursor, space, IovaRange::all());
+    let mut cursor = Cursor::new(tree.memory, &mut scratch);
+    start(&mut cursor, tree, IovaRange::all());
     for _ in 0..index * 3 {
         if cursor.next().is_none() {
             break;
@@ -121,10 +146,10 @@ fn check_seek(memory: &SparseMemory<'_>, space: &SecondStageSpace, all: &[Mark],
 }
 
 /// A walk that stops and a later one that starts where it stopped are one walk.
-fn check_resume(memory: &SparseMemory<'_>, space: &SecondStageSpace, all: &[Mark], steps: usize) {
+fn check_resume<F: Format + Copy + Default>(tree: &Tree<'_, '_, F>, all: &[Mark], steps: usize) {
     let (mut scratch_one, mut scratch_two) = (scratch(), scratch());
-    let mut cursor = Cursor::new(memory, &mut scratch_one);
-    start(&mut cursor, space, IovaRange::all());
+    let mut cursor = Cursor::new(tree.memory, &mut scratch_one);
+    start(&mut cursor, tree, IovaRange::all());
     let mut marks = Vec::new();
     for _ in 0..steps {
         match cursor.next() {
@@ -133,8 +158,8 @@ fn check_resume(memory: &SparseMemory<'_>, space: &SecondStageSpace, all: &[Mark
         }
     }
     if let Some(position) = cursor.position() {
-        let mut later = Cursor::new(memory, &mut scratch_two);
-        start(&mut later, space, IovaRange::all());
+        let mut later = Cursor::new(tree.memory, &mut scratch_two);
+        start(&mut later, tree, IovaRange::all());
         later.seek(position);
         marks.extend(rest(&mut later));
     }
@@ -142,10 +167,10 @@ fn check_resume(memory: &SparseMemory<'_>, space: &SecondStageSpace, all: &[Mark
 }
 
 /// Every third table below the top is left out: what is in its span is missing, and nothing else is.
-fn check_skip(memory: &SparseMemory<'_>, space: &SecondStageSpace, all: &[Mark]) {
+fn check_skip<F: Format + Copy + Default>(tree: &Tree<'_, '_, F>, all: &[Mark]) {
     let mut scratch = scratch();
-    let mut cursor = Cursor::new(memory, &mut scratch);
-    start(&mut cursor, space, IovaRange::all());
+    let mut cursor = Cursor::new(tree.memory, &mut scratch);
+    start(&mut cursor, tree, IovaRange::all());
     let (mut marks, mut skipped, mut tables) = (Vec::new(), Vec::new(), 0);
     while let Some(item) = cursor.next() {
         note(&item, &mut marks);
@@ -163,29 +188,44 @@ fn check_skip(memory: &SparseMemory<'_>, space: &SecondStageSpace, all: &[Mark])
     assert_eq!(marks, expected);
 }
 
-/// The walk of a unit, limited to one device and a window of its addresses.
-fn check_unit_window(unit: &Unit, memory: &SparseMemory<'_>, seen: &Seen) {
+/// The walk of a unit, limited to one device, one of its PASIDs and a window of its addresses.
+fn check_unit_window(unit: &Unit, memory: &SparseMemory<'_>, found: &Collector, seen: &Seen) {
     let Some(middle) = seen.leaves.get(seen.leaves.len() / 2) else { return };
     let window = IovaRange::new(Iova(middle.iova), Iova(middle.iova.saturating_add(0x3f_ffff))).unwrap();
     let mut scratch = Box::new(Scratch::new());
     let mut walk = unit.walk(memory, &mut scratch).only_device(seen.device.source_id).only_range(window);
-    let mut found = Vec::new();
+    if let Some(pasid) = seen.device.pasid {
+        walk = walk.only_pasid(pasid);
+    }
+    let (mut devices, mut leaves) = (0, Vec::new());
     while let Some(step) = walk.next() {
         match step {
-            Step::Device(device) => assert_eq!(*device, seen.device),
+            Step::Device(device) => {
+                assert_eq!(*device, seen.device);
+                devices += 1;
+            }
             Step::Run(run) if run.permissions.read() || run.permissions.write() => {
-                found.extend(run.leaves().map(|leaf| leaf.iova.0));
+                leaves.extend(run.leaves().map(|leaf| leaf.iova.0));
             }
             Step::Fault(fault) => {
-                let same = |other: &&iopt::vtd::Fault| **other == fault;
-                let beyond = matches!(fault.cause, Cause::TooWide { .. });
-                assert!(beyond || seen.faults.iter().any(|other| same(&other)), "{fault}");
-                assert!(super::walk::fault_span(&fault).unwrap().intersection(&window).is_some(), "{fault}");
+                if matches!(fault.cause, Cause::TooWide { .. } | Cause::BeyondSecondStage { .. }) {
+                    continue;
+                }
+                if let AddressSpace::Nested(..) = seen.device.space {
+                    // The address depends on how far before it the window begins.
+                    let about = |fault: &Fault| (fault.reason, fault.place.table, fault.place.index);
+                    assert!(found.faults().any(|other| about(other) == about(&fault)), "{fault}");
+                    continue;
+                }
+                assert!(found.faults().any(|other| *other == fault), "{fault}");
+                let inside = super::walk::fault_span(&fault).map(|span| span.intersection(&window).is_some());
+                // What is wrong with RID_PASID concerns no PASID.
+                assert_eq!(inside, if fault.place.pasid == seen.device.pasid { Some(true) } else { None }, "{fault}");
             }
             Step::Run(_) | Step::Table(_) => {}
         }
     }
     let inside = |leaf: &&Leaf| leaf.iova <= window.last().0 && leaf.iova + (leaf.size - 1) >= window.first().0;
     let expected: Vec<u64> = seen.leaves.iter().filter(inside).map(|leaf| leaf.iova).collect();
-    assert_eq!(found, expected);
+    assert_eq!((devices, leaves), (1, expected));
 }

@@ -1,36 +1,56 @@
 //! Single translations against the twin, at the addresses where something changes.
 
-use super::Copying;
-use super::walk::Seen;
+use super::collect::Seen;
+use super::{Copying, step};
 use crate::program::{Built, random_bytes};
-use crate::twin::{CONTEXT, ROOT, Step};
+use crate::twin::Who;
 use iopt::memory::{Page, PhysReader, SparseMemory};
-use iopt::vtd::{Cause, INTERRUPT_RANGE, PathEntry, Structure, Unit};
-use iopt::{Access, Iova, SourceId};
+use iopt::radix::Format;
+use iopt::vtd::{AddressSpace, Cause, DeviceEntries, INTERRUPT_RANGE, Unit};
+use iopt::{Access, Iova, Pasid, Requester, SourceId};
 
 pub fn check(built: &Built, unit: &Unit, memory: &SparseMemory<'_>, seen: &[Seen]) {
     let copying = Copying::new(memory);
     for seen in seen {
+        let pasid = seen.device.pasid.filter(|_| seen.device.with_pasid);
+        let who = Requester { source_id: seen.device.source_id, pasid };
         for iova in addresses(seen) {
             for access in [Access::Read, Access::Write] {
-                let lent = one(built, unit, memory, memory, seen.device.source_id, iova, access);
-                let copied = one(built, unit, memory, &copying, seen.device.source_id, iova, access);
+                let lent = one(built, unit, memory, memory, who, iova, access);
+                let copied = one(built, unit, memory, &copying, who, iova, access);
                 assert_eq!(lent, copied);
                 let direct = seen.device.translate(memory, Iova(iova), access, &mut Page::ZERO.clone(), |_| ());
                 assert_eq!(direct, lent);
             }
         }
-    }
-    for seen in seen {
         many(seen, memory);
     }
     // Devices that are absent or invalid, and buses too.
     let present = seen.iter().map(|seen| seen.device.source_id.0);
     let near = present.flat_map(|source| [source ^ 1, source ^ 0x80, source ^ 0x100]).chain([0, 0xffff]);
-    let faulty = built.twin(memory).devices().into_iter().filter(|device| device.code.is_some());
-    for source in near.chain(faulty.map(|device| device.source)) {
-        one(built, unit, memory, memory, SourceId(source), 0x1000, Access::Read).ok();
+    let devices = built.twin(memory).devices().into_iter();
+    let faulty = devices.filter(|device| device.code().is_some()).map(|device| device.who());
+    for who in near.map(Who::from).chain(faulty).chain(pasids(seen)) {
+        let who = Requester { source_id: SourceId(who.source), pasid: who.pasid.map(Pasid) };
+        for iova in [0x1000, INTERRUPT_RANGE.0] {
+            one(built, unit, memory, memory, who, iova, Access::Read).ok();
+        }
     }
+}
+
+/// PASIDs that devices may have or not: next to those that they have, and about the end of the directory. In legacy
+/// mode no request may have any.
+fn pasids(seen: &[Seen]) -> impl Iterator<Item = Who> {
+    seen.iter().flat_map(|seen| {
+        let end = match &seen.device.entries {
+            DeviceEntries::Scalable { context, .. } => context.pasids(),
+            DeviceEntries::Legacy { .. } => 1,
+        };
+        let own = seen.device.pasid.map_or(0, |pasid| pasid.0);
+        let pasids = [own, own ^ 1, own ^ 64, own ^ 1 << 15, end - 1, end, 0xf_ffff, 1 << 20, u32::MAX];
+        let source = seen.device.source_id.0;
+        pasids.into_iter().map(move |pasid| Who { source, pasid: Some(pasid) }).chain([source.into()])
+    })
 }
 
 /// Many at once are what they are one by one; those that page tables decide about take a way of their own.
@@ -38,8 +58,12 @@ fn many(seen: &Seen, memory: &SparseMemory<'_>) {
     let (device, mut copy) = (&seen.device, Page::ZERO);
     let all: Vec<Iova> = addresses(seen).into_iter().map(Iova).collect();
     let decided = |iova: &Iova| {
-        let interrupt = (INTERRUPT_RANGE.0..=INTERRUPT_RANGE.1).contains(&iova.0);
-        !interrupt && device.space.input().is_some_and(|input| input.contains(*iova))
+        let interrupt = !device.with_pasid && (INTERRUPT_RANGE.0..=INTERRUPT_RANGE.1).contains(&iova.0);
+        let inside = match &device.space {
+            AddressSpace::FirstStage(space) => space.format.accepts(*iova),
+            space => space.input().is_some_and(|input| input.contains(*iova)),
+        };
+        !interrupt && inside
     };
     let inside: Vec<Iova> = all.iter().copied().filter(decided).collect();
     for iovas in [all, inside] {
@@ -56,8 +80,15 @@ fn many(seen: &Seen, memory: &SparseMemory<'_>) {
 
 /// Edges of leaves and of what can't be followed, edges of the address space, and some anywhere.
 fn addresses(seen: &Seen) -> Vec<u64> {
-    let mut addresses = vec![0, u64::MAX, 1 << 30, (1 << 39) - 1, 1 << 39, (1 << 48) - 1, 1 << 48, 1 << 57];
-    addresses.extend([INTERRUPT_RANGE.0 - 1, INTERRUPT_RANGE.0, INTERRUPT_RANGE.1, INTERRUPT_RANGE.1 + 1]);
+    let mut addresses = vec![0, u64::MAX, INTERRUPT_RANGE.0 - 1, INTERRUPT_RANGE.0];
+    let Some(input) = seen.device.space.input() else { return addresses };
+    addresses.extend([INTERRUPT_RANGE.1, INTERRUPT_RANGE.1 + 1]);
+    addresses.extend([1 << 30, (1 << 39) - 1, 1 << 39, (1 << 48) - 1, 1 << 48, 1 << 57]);
+    if seen.device.space.first_stage().is_some() {
+        // About what is not canonical.
+        addresses
+            .extend([47, 56].map(|bits| 1 << bits).into_iter().flat_map(|end: u64| [end - 1, end, !end, !(end - 1)]));
+    }
     let step = seen.leaves.len() / 60 + 1;
     for leaf in seen.leaves.iter().step_by(step).chain(seen.leaves.last()) {
         let last = leaf.iova + (leaf.size - 1);
@@ -67,8 +98,10 @@ fn addresses(seen: &Seen) -> Vec<u64> {
         addresses.extend(fault.place.iova.map(|iova| iova.0));
     }
     let bytes = random_bytes(seen.leaves.len() as u64, 64);
-    let reach = seen.device.space.input().unwrap().last().0;
-    addresses.extend(bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap()) & reach));
+    let anywhere = bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap()));
+    // In a signed space, those that are canonical.
+    let signed = |iova: u64| if seen.device.space.first_stage().is_some() { (iova as i64 >> 17) as u64 } else { iova };
+    addresses.extend(anywhere.map(|iova| signed(iova & input.last().0)));
     addresses
 }
 
@@ -77,19 +110,21 @@ fn one<R: PhysReader>(
     unit: &Unit,
     memory: &SparseMemory<'_>,
     reader: &R,
-    source: SourceId,
+    who: Requester,
     iova: u64,
     access: Access,
 ) -> Result<iopt::radix::Translation, iopt::vtd::Fault> {
     let mut path = Vec::new();
     let mut copy = Page::ZERO;
-    let found = unit.translate(reader, source, Iova(iova), access, &mut copy, |entry| path.push(step(&entry)));
-    let expected = built.twin(memory).translate(source.0, iova, access == Access::Write);
-    let what = format!("{source} {iova:#x} {access}");
+    let visit = |seen: iopt::vtd::PathEntry| path.push(step(seen.structure, seen.table, seen.index, seen.entry));
+    let found = unit.translate(reader, who, Iova(iova), access, &mut copy, visit);
+    let twin_who = Who { source: who.source_id.0, pasid: who.pasid.map(|pasid| pasid.0) };
+    let expected = built.twin(memory).translate(twin_who, iova, access == Access::Write);
+    let what = format!("{who} {iova:#x} {access}");
     match (&found, &expected) {
         (Err(fault), _) if fault.cause == Cause::InterruptRequest => {
             assert!((INTERRUPT_RANGE.0..=INTERRUPT_RANGE.1).contains(&iova), "{what}");
-            assert_eq!((fault.reason, path.len()), (None, 0), "{what}");
+            assert_eq!((fault.reason, path.len(), who.pasid, fault.suppressed), (None, 0, None, false), "{what}");
         }
         (Ok(found), Ok(expected)) => {
             let permissions = (found.permissions.read(), found.permissions.write());
@@ -100,26 +135,20 @@ fn one<R: PhysReader>(
         (Err(fault), Err(expected)) => {
             assert_eq!(fault.reason.map(|reason| reason.code()), Some(expected.code), "{what}: {fault}");
             assert_eq!(path, expected.path, "{what}: {fault}");
-            // The place is the last entry on the path, or for a table that is not there the entry before it.
+            assert_eq!(fault.suppressed, expected.suppressed, "{what}: {fault}");
+            assert_eq!((fault.place.source_id, fault.place.iova), (Some(who.source_id), Some(Iova(iova))), "{what}");
+            // The place is the last entry on the path, or for a table that is not there the entry before it. From
+            // that to a table of a first stage the path may lead through a second.
             if let (Some(entry), Some(last)) = (fault.place.entry, path.last()) {
-                assert_eq!(
-                    (fault.place.table.0, u64::from(fault.place.index), entry),
-                    (last.table, last.index, last.entry.into()),
-                    "{what}"
-                );
+                let place = step(fault.place.structure, fault.place.table, fault.place.index, entry);
+                if matches!(expected.code, 0x70 | 0x73) {
+                    assert!(path.contains(&place), "{what}: {place:x?}");
+                } else {
+                    assert_eq!(place, *last, "{what}");
+                }
             }
         }
         _ => panic!("{what}: found {found:?}, expected {expected:x?}"),
     }
     found
-}
-
-fn step(entry: &PathEntry) -> Step {
-    let level = match entry.structure {
-        Structure::Root => ROOT,
-        Structure::Context => CONTEXT,
-        Structure::SecondStage(level) => level,
-        other => panic!("{other} in legacy mode"),
-    };
-    Step { level, table: entry.table.0, index: entry.index.into(), entry: entry.entry.low_u128() }
 }

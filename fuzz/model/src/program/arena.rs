@@ -1,6 +1,6 @@
-use super::draw::mix;
 use super::shape::Unit;
-use crate::twin::bits::{self, READ, WRITE};
+use crate::twin::bits;
+use crate::twin::{Stage, Tables};
 use iopt::PhysAddr;
 use iopt::memory::{Page, PhysReader, SparseMemory};
 
@@ -13,9 +13,9 @@ pub struct Arena<'a, 's> {
     next: u64,
     stride: u64,
     tall: bool,
-    /// Second-stage tables: address, and the level they were made for.
-    pub tables: Vec<(u64, u8)>,
-    /// Root and context tables.
+    /// Page tables: address, and the stage and the level they were made for.
+    pub tables: Vec<(u64, Stage, u8)>,
+    /// All other tables.
     pub others: Vec<u64>,
     /// Addresses of entries that point to a table that others point to.
     pub links: Vec<u64>,
@@ -40,27 +40,43 @@ impl<'a, 's> Arena<'a, 's> {
         }
     }
 
-    /// A new root or context table; `None` when memory is full.
+    /// A new table that is no page table; `None` when memory is full.
     pub fn other(&mut self) -> Option<u64> {
         let addr = self.page(if self.tall { TALL } else { 0 })?;
         self.others.push(addr);
         Some(addr)
     }
 
-    /// A new table that a context entry points to.
-    pub fn top(&mut self, level: u8) -> Option<u64> {
+    /// A new table of `pages` pages side by side, of which only so many are in memory; what follows them is a hole.
+    pub fn others(&mut self, pages: u64, there: u64) -> Option<u64> {
+        let high = if self.tall { TALL } else { 0 };
+        while (0..pages).any(|page| self.read(high | (self.next + (page << 12))).is_some()) {
+            self.next += self.stride;
+        }
+        let first = high | self.next;
+        self.next += pages << 12;
+        for page in 0..there {
+            let addr = first + (page << 12);
+            self.memory.write_page(PhysAddr(addr), &Page::ZERO).ok()?;
+            self.others.push(addr);
+        }
+        Some(first)
+    }
+
+    /// A new table that a context or PASID entry points to.
+    pub fn top(&mut self, stage: Stage, level: u8) -> Option<u64> {
         let addr = self.page(if self.tall { TALL } else { 0 })?;
         // The entries of page tables can't point above bit 51, so nobody can share this one then.
         if !self.tall {
-            self.tables.push((addr, level));
+            self.tables.push((addr, stage, level));
         }
         Some(addr)
     }
 
     /// A new table that a page-table entry points to.
-    pub fn table(&mut self, level: u8) -> Option<u64> {
+    pub fn table(&mut self, stage: Stage, level: u8) -> Option<u64> {
         let addr = self.page(0)?;
-        self.tables.push((addr, level));
+        self.tables.push((addr, stage, level));
         Some(addr)
     }
 
@@ -89,22 +105,42 @@ impl<'a, 's> Arena<'a, 's> {
         !cut.is_empty()
     }
 
-    /// Whether a walk of everything under `table` stays within this many entries and tables.
-    pub fn is_within(&self, level: u8, table: u64, mut entries: usize, mut tables: usize) -> bool {
-        self.count(level, table, &mut vec![], &mut entries, &mut tables).is_some()
+    /// The memory as it is by now.
+    pub fn memory(&self) -> &SparseMemory<'s> {
+        self.memory
     }
 
-    fn count(&self, level: u8, table: u64, path: &mut Vec<u64>, left: &mut usize, tables: &mut usize) -> Option<()> {
+    /// Whether a walk of everything in `of` stays within this many entries and tables; `locate` tells where in memory
+    /// its tables are.
+    pub fn is_within(
+        &self,
+        of: &Tables,
+        mut entries: usize,
+        mut tables: usize,
+        locate: impl Fn(u64) -> Option<u64>,
+    ) -> bool {
+        self.count(of, &locate, of.levels, of.top, &mut vec![], (&mut entries, &mut tables)).is_some()
+    }
+
+    fn count(
+        &self,
+        of: &Tables,
+        locate: &impl Fn(u64) -> Option<u64>,
+        level: u8,
+        table: u64,
+        path: &mut Vec<u64>,
+        (entries, tables): (&mut usize, &mut usize),
+    ) -> Option<()> {
+        let Some(table) = locate(table).filter(|table| !path.contains(table)) else { return Some(()) };
         let Some(page) = self.memory.lend_page(PhysAddr(table)) else { return Some(()) };
         *tables = tables.checked_sub(1)?;
         path.push(table);
         for word in &page.words()[..if level == 6 { 128 } else { 512 }] {
             let entry = word.get();
-            if entry & (READ | WRITE) != 0 {
-                *left = left.checked_sub(1)?;
-                let next = entry & bits::ADDRESS;
-                if !bits::is_leaf(entry, level) && !path.contains(&next) {
-                    self.count(level - 1, next, path, left, tables)?;
+            if of.present(entry) {
+                *entries = entries.checked_sub(1)?;
+                if !bits::is_leaf(entry, level) {
+                    self.count(of, locate, level - 1, entry & bits::ADDRESS, path, (entries, tables))?;
                 }
             }
         }
@@ -112,11 +148,3 @@ impl<'a, 's> Arena<'a, 's> {
         Some(())
     }
 }
-
-/// Bits that an entry leaves to software, about a quarter of them set. Bit 7 is one of them at level 1.
-pub fn dress(seed: u64, level: u8) -> u64 {
-    mix(seed) & mix(seed ^ 0x5555) & (IGNORED | if level == 1 { 1 << 7 } else { 0 })
-}
-
-/// Bits 63, 61:52, 10:8, 6:3 and X.
-const IGNORED: u64 = 0xbff0_0000_0000_077c;

@@ -1,8 +1,13 @@
 use super::arena::Arena;
+use super::bound::bound;
+use super::devices::{Device, DeviceFlaw, RootFlawKind};
+use super::dialect::Dialect;
+use super::draw::mix;
 use super::grow::Grower;
-use super::shape::{Device, DeviceFlaw, RootFlawKind, Unit};
-use super::{Built, Program};
-use crate::twin::bits::{self, PRESENT};
+use super::shape::Unit;
+use super::{Built, Program, scalable};
+use crate::twin::Stage;
+use crate::twin::bits::PRESENT;
 use iopt::memory::SparseMemory;
 use std::collections::BTreeMap;
 
@@ -15,9 +20,21 @@ pub fn build(program: &Program, memory: &mut SparseMemory<'_>) -> Built {
 
     // Root and context tables come first, so that a small memory has devices at all.
     let root = if unit.no_root { None } else { arena.other() };
+    let mode = if unit.scalable { 1 << 10 } else { 0 };
     let Some(root) = root else {
-        return Built { rtaddr: arena.nowhere(0xff), cap, ecap, haw };
+        return Built { rtaddr: arena.nowhere(0xff) | mode, cap, ecap, haw };
     };
+    let built = Built { rtaddr: root | mode, cap, ecap, haw };
+    if unit.scalable {
+        scalable::build(program, &mut arena, &built);
+    } else {
+        legacy(program, &mut arena, &built);
+    }
+    built
+}
+
+fn legacy(program: &Program, arena: &mut Arena<'_, '_>, built: &Built) {
+    let root = built.rtaddr;
     let mut contexts = BTreeMap::new();
     for device in &program.devices {
         contexts.entry(device.bus).or_insert_with(|| {
@@ -26,29 +43,30 @@ pub fn build(program: &Program, memory: &mut SparseMemory<'_>) -> Built {
             table
         });
     }
-    let tops: Vec<_> = program.trees.iter().map(|tree| arena.top(tree.width + 2)).collect();
-    for (tree, top) in program.trees.iter().zip(&tops) {
-        if let Some(top) = top {
-            Grower::grow(&mut arena, *top, tree);
-        }
-    }
+    let tops = trees(program, arena, |_| Stage::Second);
     for device in &program.devices {
         let which = usize::from(device.tree) % tops.len();
-        let top = tops[which].unwrap_or(arena.nowhere(0xfd));
-        let words = context_entry(&arena, unit, device, top, program.trees[which].width);
+        let words = context_entry(arena, &program.unit, device, tops[which], program.trees[which].width);
         let at = entry_at(contexts[&device.bus], device.devfn);
         arena.write(at, words[0]);
         arena.write(at + 8, words[1]);
     }
-    spoil_root(program, &mut arena, root);
-    // Not only the entries written here: a page table may share its page with a root or context table.
-    for bus in 0..=255 {
-        let entry = arena.read(entry_at(root, bus)).unwrap_or(0);
-        if entry & PRESENT != 0 {
-            (0..=255).for_each(|devfn| bound(&mut arena, entry_at(entry & bits::POINTER, devfn)));
+    spoil_root(program, arena, root);
+    bound(arena, built);
+}
+
+/// Grows all trees, and tells where their top tables are.
+pub fn trees(program: &Program, arena: &mut Arena<'_, '_>, stage: impl Fn(usize) -> Stage) -> Vec<u64> {
+    let stages = (0..program.trees.len()).map(stage);
+    let trees: Vec<_> = program.trees.iter().zip(stages).collect();
+    let tops: Vec<_> = trees.iter().map(|(tree, stage)| arena.top(*stage, tree.levels(*stage))).collect();
+    for ((tree, stage), top) in trees.into_iter().zip(&tops) {
+        if let Some(top) = top {
+            let dialect = Dialect { stage, execute_disable: tree.execute_disable };
+            Grower::grow(arena, dialect, *top, tree);
         }
     }
-    Built { rtaddr: root, cap, ecap, haw }
+    tops.into_iter().map(|top| top.unwrap_or(arena.nowhere(0xfd))).collect()
 }
 
 /// Where a root or context entry is.
@@ -71,13 +89,40 @@ fn cap(program: &Program) -> u64 {
     let domains = if unit.few_domains { 2 } else { 6 };
     let large = u64::from(!unit.lacks_2_mib) << 34 | u64::from(!unit.lacks_1_gib) << 35;
     let noise = unit.noise & !(0x7 | 0x1f << 8 | 0x3f << 16 | 0xf << 34);
-    noise | domains | widths << 8 | (u64::from(mgaw) - 1) << 16 | large
+    // FS1GP and FS5LP.
+    let first = if unit.scalable { (1 << 56 | 1 << 60) & !lacks(unit).rotate_left(7) } else { 0 };
+    noise & !first_stage_bits(unit) | first | domains | widths << 8 | (u64::from(mgaw) - 1) << 16 | large
+}
+
+/// Those bits of CAP that the shape of a unit in scalable mode decides.
+fn first_stage_bits(unit: &Unit) -> u64 {
+    if unit.scalable { 1 << 56 | 1 << 60 } else { 0 }
 }
 
 fn ecap(unit: &Unit) -> u64 {
     let noise = unit.noise.rotate_left(32) & !(1 << 2 | 1 << 6 | 1 << 7);
     let has = |lacks: bool, bit: u32| u64::from(!lacks) << bit;
-    noise | has(unit.lacks_device_tlb, 2) | has(unit.lacks_pass_through, 6) | has(unit.lacks_snoop, 7)
+    let has = has(unit.lacks_device_tlb, 2) | has(unit.lacks_pass_through, 6) | has(unit.lacks_snoop, 7);
+    if unit.scalable { noise & !SCALABLE | SCALABLE & !lacks(unit) | has } else { noise | has }
+}
+
+/// MTS, NEST, ERS, SRS, EAFS, SMTS, SSADS, SSTS, FSTS, SMPWCS, RPS and RPRIVS.
+const SCALABLE: u64 = 1 << 25
+    | 1 << 26
+    | 1 << 30
+    | 1 << 31
+    | 1 << 34
+    | 1 << 43
+    | 1 << 45
+    | 1 << 46
+    | 1 << 47
+    | 1 << 48
+    | 1 << 49
+    | 1 << 53;
+
+/// A few bits at random, if the unit lacks anything of scalable mode.
+fn lacks(unit: &Unit) -> u64 {
+    unit.lacks.map_or(0, |seed| mix(seed) & mix(seed ^ 1) & mix(seed ^ 2))
 }
 
 fn context_entry(arena: &Arena<'_, '_>, unit: &Unit, device: &Device, top: u64, width: u8) -> [u64; 2] {
@@ -92,31 +137,11 @@ fn context_entry(arena: &Arena<'_, '_>, unit: &Unit, device: &Device, top: u64, 
         Some(DeviceFlaw::Absent) => low &= !PRESENT,
         Some(DeviceFlaw::ReservedLow(bit)) => low |= 1 << (4 + bit % 8),
         Some(DeviceFlaw::ReservedHigh(bit)) => high |= 1 << [7, 24, 63][usize::from(bit % 3)],
-        Some(DeviceFlaw::WideDomain) => high |= 1 << 23,
+        Some(DeviceFlaw::Wide) => high |= 1 << 23,
         Some(DeviceFlaw::Nowhere(which)) => low = low & 0xfff | arena.nowhere(which),
         Some(DeviceFlaw::High) => low |= 1 << 53,
     }
     [low, high]
-}
-
-/// Makes the device's tables small enough to be walked path by path: sharing multiplies, so links go
-/// first, and what still is too large, by way of a width that is not the tree's, goes altogether.
-fn bound(arena: &mut Arena<'_, '_>, at: u64) {
-    loop {
-        let (Some(low), Some(high)) = (arena.read(at), arena.read(at + 8)) else { return };
-        if low & PRESENT == 0 {
-            return;
-        }
-        let width = bits::address_width([low, high]);
-        let top = low & bits::POINTER;
-        if width > 4 || arena.is_within(width as u8 + 2, top, Program::MAX_ENTRIES, Program::MAX_TABLES) {
-            return;
-        }
-        if !arena.cut_links() {
-            arena.write(at, low & !PRESENT);
-            return;
-        }
-    }
 }
 
 fn spoil_root(program: &Program, arena: &mut Arena<'_, '_>, root: u64) {

@@ -1,14 +1,17 @@
-use super::arena::{Arena, dress};
+use super::arena::Arena;
+use super::dialect::{Dialect, index, large};
 use super::draw::mix;
-use super::shape::{Anchor, FlawKind, Frames, Plant, Run, Seam, Tree, Tweak, TweakKind, What};
-use crate::twin::bits::{self, ADDRESS, PAGE_SIZE, READ, SNOOP, WRITE};
+use super::shape::{Anchor, FlawKind, Frames, Plant, Rights, Run, Seam, Tree, Tweak, TweakKind, What};
+use crate::twin::bits::{self, ADDRESS};
 
 /// One tree while it grows.
 pub struct Grower<'g, 'a, 's> {
     arena: &'g mut Arena<'a, 's>,
+    dialect: Dialect,
     top: u64,
     levels: u8,
-    /// The size of the tree's address space.
+    /// The size of the tree's address space. In a first stage its upper half is what the end of the 64-bit space is
+    /// mapped by.
     space: u128,
     /// Where the last thing ended, in I/O and in host addresses.
     end: u128,
@@ -23,18 +26,35 @@ struct Row {
     level: u8,
     count: u16,
     phys: u64,
-    /// Rights, snoop and software's bits.
-    attributes: u64,
+    rights: u64,
+    /// Whether they have an attribute.
+    attribute: bool,
 }
 
 impl<'g, 'a, 's> Grower<'g, 'a, 's> {
     /// Fills the empty table at `top` with the tree, or as much of it as there is room for.
-    pub fn grow(arena: &'g mut Arena<'a, 's>, top: u64, tree: &Tree) {
-        let levels = tree.width + 2;
-        let space = 1 << (30 + 9 * u32::from(tree.width)).min(64);
-        let mut grower = Self { arena, top, levels, space, end: 0, phys: 0x10_0000, dress: None };
+    pub fn grow(arena: &'g mut Arena<'a, 's>, dialect: Dialect, top: u64, tree: &Tree) {
+        let mut grower = Self::new(arena, dialect, top, tree.levels(dialect.stage));
         for plant in &tree.plants {
             grower.plant(plant);
+        }
+    }
+
+    fn new(arena: &'g mut Arena<'a, 's>, dialect: Dialect, top: u64, levels: u8) -> Self {
+        let space = 1 << (12 + 9 * u32::from(levels)).min(64);
+        Self { arena, dialect, top, levels, space, end: 0, phys: 0x10_0000, dress: None }
+    }
+
+    /// Maps single pages of 4 KiB to others, where there is room and nothing else; a few of them read-only.
+    pub fn map(arena: &'g mut Arena<'a, 's>, dialect: Dialect, top: u64, levels: u8, pages: &[(u64, u64)]) {
+        let mut grower = Self::new(arena, dialect, top, levels);
+        let space = grower.space;
+        for (page, to) in pages.iter().filter(|(page, _)| u128::from(*page) < space) {
+            let Some(at) = grower.entry_at(*page, 1) else { continue };
+            if grower.arena.read(at) == Some(0) {
+                let rights = if mix(*page) % 32 == 0 { dialect.rights(Rights(1)) } else { dialect.all() };
+                grower.arena.write(at, to | rights);
+            }
         }
     }
 
@@ -44,6 +64,7 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
             Anchor::Low(n) => u128::from(n) << 21,
             Anchor::Edge(width) => 1 << width,
             Anchor::End => self.space,
+            Anchor::Middle => self.space / 2,
             Anchor::Far(n) => (u128::from(n % 4) * 37) << 30,
             Anchor::Anywhere(iova) => u128::from(iova),
         };
@@ -75,21 +96,27 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
             }
             let iova = iova as u64;
             let seed = u64::from(run.dress.unwrap_or(0)) << 16 | if run.motley { n.into() } else { 0 };
-            let mut entry = run.rights.0 | if run.snoop { SNOOP } else { 0 };
+            let dialect = self.dialect;
+            let mut entry = dialect.rights(run.rights);
+            if run.snoop {
+                entry |= dialect.attribute(run.count, level);
+            }
             if run.dress.is_some() || run.motley {
-                entry |= dress(seed, level);
+                entry |= dialect.dress(seed, level, true);
             }
             let mut phys = self.frame(&run.frames, n, run.count, iova, size);
             for flaw in run.flaws.iter().filter(|flaw| flaw.at % run.count == n) {
                 match flaw.kind {
                     FlawKind::Hole => entry = 0,
-                    FlawKind::Absent => entry &= !(READ | WRITE),
-                    FlawKind::Rights(rights) => entry = entry & !(READ | WRITE) | rights.0,
-                    FlawKind::Snoop => entry ^= SNOOP,
-                    FlawKind::Ignored(bit) => entry ^= ignored(bit),
+                    FlawKind::Absent => entry &= !dialect.presence(),
+                    FlawKind::Rights(rights) => {
+                        entry = entry & !dialect.rights_mask() | dialect.rights(rights);
+                    }
+                    FlawKind::Snoop => entry ^= dialect.attribute(n, level),
+                    FlawKind::Ignored(bit) => entry ^= dialect.ignored(bit),
                     FlawKind::Skip => phys += 5 * size,
                     FlawKind::Shift => shifted += 7 * size,
-                    FlawKind::Reserved(bit) => entry |= reserved_in_leaf(bit, level),
+                    FlawKind::Reserved(bit) => entry |= dialect.reserved_in_leaf(bit, level),
                 }
             }
             let at = self.entry_at(iova, level);
@@ -113,6 +140,7 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
             Frames::Consecutive(frame) => base(frame) + n * size,
             Frames::Continue => self.phys.next_multiple_of(size) + n * size,
             Frames::Identity => iova & bits::low(39),
+            Frames::Near(number) => (u64::from(number) << 21).next_multiple_of(size) + n * size,
             Frames::Scattered(frame) => base(mix(u64::from(frame) + n) as u32),
             Frames::Eights(frame) => base(frame) + (n + n / 8 * 3) * size,
             Frames::Backward(frame) => base(frame) + (u64::from(count) - n) * size,
@@ -130,27 +158,28 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
         let middle = anchor.next_multiple_of(u128::from(size)).min(self.space - u128::from(size)) as u64;
         let before = seam.before.min((middle >> 12).min(u64::from(u16::MAX)) as u16);
         let phys = ((u64::from(seam.frame & 0xff_ffff) << 12) & !(size - 1)) + size;
-        let attributes = seam.rights.0 | if seam.snoop { SNOOP } else { 0 };
+        let (rights, attribute) = (self.dialect.rights(seam.rights), seam.snoop);
         let ahead = (u64::from(before) << 12).min(phys);
-        let front = Row { start: middle - ahead, level: 1, count: before, phys: phys - ahead, attributes };
+        let front = Row { start: middle - ahead, level: 1, count: before, phys: phys - ahead, rights, attribute };
         self.row(&front);
-        self.row(&Row { start: middle, level, count: seam.large.into(), phys, attributes });
+        self.row(&Row { start: middle, level, count: seam.large.into(), phys, rights, attribute });
         let large = size * u64::from(seam.large);
         if let Some(start) = middle.checked_add(large).filter(|start| u128::from(*start) < self.space) {
             let phys = phys + large + if seam.torn { 0x1_0000 } else { 0 };
-            self.row(&Row { start, level: 1, count: seam.after, phys, attributes });
+            self.row(&Row { start, level: 1, count: seam.after, phys, rights, attribute });
         }
     }
 
     fn row(&mut self, row: &Row) {
         let size = 1 << bits::entry_shift(row.level);
+        let attribute = if row.attribute { self.dialect.attribute(0, row.level) } else { 0 };
         for n in 0..u64::from(row.count) {
             let Some(iova) = row.start.checked_add(n * size).filter(|iova| u128::from(*iova) < self.space) else {
                 break;
             };
             let phys = row.phys + n * size;
             if let Some(at) = self.entry_at(iova, row.level) {
-                self.arena.write(at, phys | row.attributes | large(row.level));
+                self.arena.write(at, phys | row.rights | attribute | large(row.level));
             }
             self.end = u128::from(iova) + u128::from(size);
             self.phys = phys + size;
@@ -169,13 +198,13 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
                 }
             }
             TweakKind::Share { which, count, any_level } => {
-                let fits = |made_for: u8| any_level || made_for == level - 1;
-                let tables = self.arena.tables.iter().filter(|(_, made_for)| fits(*made_for));
-                let tables: Vec<_> = tables.map(|(addr, _)| *addr).collect();
+                let fits = |stage, made_for| any_level || (stage, made_for) == (self.dialect.stage, level - 1);
+                let tables = self.arena.tables.iter().filter(|(_, stage, made_for)| fits(*stage, *made_for));
+                let tables: Vec<_> = tables.map(|(addr, ..)| *addr).collect();
                 if tables.is_empty() {
                     return;
                 }
-                let rights = if which % 8 == 7 { READ } else { READ | WRITE };
+                let rights = self.dialect.rights(Rights(if which % 8 == 7 { 1 } else { 3 }));
                 let table = tables[usize::from(which) % tables.len()];
                 for n in 0..count {
                     self.add(anchor, tweak.step + n, level, table | rights, true);
@@ -186,16 +215,16 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
                 let mut path = vec![];
                 self.path_to(iova, level, &mut path);
                 let table = path[path.len() - 1 - usize::from(up).min(path.len() - 1)];
-                self.add(anchor, tweak.step, level, table & ADDRESS | READ | WRITE, true);
+                self.add(anchor, tweak.step, level, table & ADDRESS | self.dialect.all(), true);
             }
             TweakKind::Nowhere(which) => {
                 let nowhere = self.arena.nowhere(which);
-                self.add(anchor, tweak.step, level, nowhere | READ | WRITE, false);
+                self.add(anchor, tweak.step, level, nowhere | self.dialect.all(), false);
             }
             TweakKind::Stranger(which) => {
                 let count = self.arena.others.len().max(1);
                 if let Some(table) = self.arena.others.get(usize::from(which) % count) {
-                    let entry = table & ADDRESS | READ | WRITE;
+                    let entry = table & ADDRESS | self.dialect.all();
                     self.add(anchor, tweak.step, level, entry, true);
                 }
             }
@@ -206,20 +235,17 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
     /// The address of the entry at `level` on the path of `iova`, if something is there.
     fn present(&mut self, iova: u128, level: u8) -> Option<u64> {
         let at = self.path_to(iova as u64, level, &mut vec![])?;
-        self.arena.read(at).filter(|entry| entry & (READ | WRITE) != 0).map(|_| at)
+        self.arena.read(at).filter(|entry| self.dialect.is_present(*entry)).map(|_| at)
     }
 
     fn change(&mut self, at: u64, level: u8, kind: &TweakKind) {
         let entry = self.arena.read(at).unwrap_or(0);
+        let dialect = self.dialect;
         let entry = match *kind {
-            TweakKind::Rights(rights) => entry & !(READ | WRITE) | rights.0,
-            TweakKind::Ignored(seed) => entry ^ dress(seed.into(), level),
-            TweakKind::Absent => entry & !(READ | WRITE),
-            TweakKind::Reserved(bit) => {
-                // Bit 7 is reserved only where no leaf can be; further down it makes a leaf.
-                let bits = [62, 51, 11, if level >= 4 { 7 } else { 11 }];
-                entry | 1 << bits[usize::from(bit % 4)]
-            }
+            TweakKind::Rights(rights) => entry & !dialect.rights_mask() | dialect.rights(rights),
+            TweakKind::Ignored(seed) => entry ^ dialect.dress(seed.into(), level, bits::is_leaf(entry, level)),
+            TweakKind::Absent => entry & !dialect.presence(),
+            TweakKind::Reserved(bit) => entry | dialect.reserved_in_table(bit, level),
             _ => entry,
         };
         self.arena.write(at, entry);
@@ -232,14 +258,14 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
         let space = self.space;
         (first..first + 9).map(|n| n * size).take_while(|iova| *iova < space).map(|iova| iova as u64).find(|iova| {
             let at = self.entry_at(*iova, level);
-            at.and_then(|at| self.arena.read(at)).is_some_and(|entry| entry & (READ | WRITE) == 0)
+            at.and_then(|at| self.arena.read(at)).is_some_and(|entry| !self.dialect.is_present(entry))
         })
     }
 
     fn add(&mut self, anchor: u128, step: u8, level: u8, entry: u64, link: bool) {
         let Some(iova) = self.free(anchor, step, level) else { return };
         let Some(at) = self.entry_at(iova, level) else { return };
-        let dress = self.dress.map_or(0, |seed| dress(u64::from(seed) ^ at, level));
+        let dress = self.dress.map_or(0, |seed| self.dialect.dress(u64::from(seed) ^ at, level, false));
         self.arena.write(at, entry | dress);
         if link {
             self.arena.links.push(at);
@@ -253,15 +279,15 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
         for above in (level + 1..=self.levels).rev() {
             let at = table + 8 * index(iova, above);
             let entry = self.arena.read(at)?;
-            if entry & (READ | WRITE) != 0 {
+            if self.dialect.is_present(entry) {
                 if bits::is_leaf(entry, above) {
                     return None;
                 }
                 table = entry & ADDRESS;
             } else {
-                table = self.arena.table(above - 1)?;
-                let dress = self.dress.map_or(0, |seed| dress(u64::from(seed) ^ at, above));
-                self.arena.write(at, table | READ | WRITE | dress);
+                table = self.arena.table(self.dialect.stage, above - 1)?;
+                let dress = self.dress.map_or(0, |seed| self.dialect.dress(u64::from(seed) ^ at, above, false));
+                self.arena.write(at, table | self.dialect.all() | dress);
             }
         }
         Some(table + 8 * index(iova, level))
@@ -272,35 +298,11 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
         path.push(self.top);
         for above in (level + 1..=self.levels).rev() {
             let entry = self.arena.read(path[path.len() - 1] + 8 * index(iova, above))?;
-            if entry & (READ | WRITE) == 0 || bits::is_leaf(entry, above) {
+            if !self.dialect.is_present(entry) || bits::is_leaf(entry, above) {
                 return None;
             }
             path.push(entry & ADDRESS);
         }
         Some(path[path.len() - 1] + 8 * index(iova, level))
     }
-}
-
-fn index(iova: u64, level: u8) -> u64 {
-    (iova >> bits::entry_shift(level)) & 0x1ff
-}
-
-fn large(level: u8) -> u64 {
-    if level > 1 { PAGE_SIZE } else { 0 }
-}
-
-/// One of software's bits.
-fn ignored(which: u8) -> u64 {
-    const BITS: [u8; 19] = [2, 3, 4, 5, 6, 8, 9, 10, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 63];
-    1 << BITS[usize::from(which) % BITS.len()]
-}
-
-/// A bit that is reserved in a leaf: always, or where the host address width says so.
-fn reserved_in_leaf(which: u8, level: u8) -> u64 {
-    let bits = match level {
-        1 => [62, 62, 51, 47],
-        2 => [62, 12, 20, 51],
-        _ => [62, 12, 29, 51],
-    };
-    1 << bits[usize::from(which % 4)]
 }

@@ -6,9 +6,13 @@
 //! pointers to nothing. Reserved bits and missing tables come seldom enough that a walk gets past them.
 
 mod arena;
+mod bound;
 mod build;
+mod devices;
+mod dialect;
 mod draw;
 mod grow;
+mod scalable;
 mod shape;
 
 pub use draw::random_bytes;
@@ -18,22 +22,30 @@ use arbitrary::{Arbitrary, Unstructured};
 use draw::{few, seldom};
 use iopt::memory::{PhysReader, SparseMemory};
 
-/// What to build: one unit in legacy mode.
+/// Whether PASIDs with both stages are drawn.
+pub(crate) const NESTING: bool = true;
+/// Whether requests without PASID are those of supervisors (RID_PRIV), of some devices.
+pub(crate) const SUPERVISOR: bool = true;
+
+/// What to build: one unit, in legacy or in scalable mode.
 #[derive(Debug, Clone, Arbitrary)]
 pub struct Program {
     unit: shape::Unit,
     #[arbitrary(with = few::<_, 1, 4>)]
     trees: Vec<shape::Tree>,
     #[arbitrary(with = few::<_, 1, 6>)]
-    devices: Vec<shape::Device>,
+    devices: Vec<devices::Device>,
     #[arbitrary(with = seldom::<_, 5>)]
-    root_flaw: Option<shape::RootFlaw>,
+    root_flaw: Option<devices::RootFlaw>,
+    /// For scalable mode.
+    #[arbitrary(with = few::<_, 1, 3>)]
+    directories: Vec<devices::Directory>,
 }
 
 /// A unit that was built: its registers, as far as they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Built {
-    /// RTADDR_REG, in legacy mode.
+    /// RTADDR_REG.
     pub rtaddr: u64,
     /// CAP_REG.
     pub cap: Option<u64>,

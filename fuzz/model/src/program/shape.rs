@@ -1,11 +1,14 @@
 //! What a program is made of. Names say what; where each thing is put is decided when it is built.
 
 use super::draw::{between, few, length, rarely, seldom, weighted};
+use crate::twin::Stage;
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 /// What is known of the unit, and where its tables are.
 #[derive(Debug, Clone, Arbitrary)]
 pub struct Unit {
+    /// Scalable mode, instead of legacy mode.
+    pub scalable: bool,
     pub knows_cap: bool,
     pub knows_ecap: bool,
     pub knows_haw: bool,
@@ -42,17 +45,32 @@ pub struct Unit {
     pub tall: bool,
     #[arbitrary(with = rarely::<64>)]
     pub no_root: bool,
+    /// Leaves out some capabilities of scalable mode, by a seed.
+    #[arbitrary(with = seldom::<_, 3>)]
+    pub lacks: Option<u64>,
 }
 
-/// One second-stage tree.
+/// One tree of page tables.
 #[derive(Debug, Clone, Arbitrary)]
 pub struct Tree {
-    /// AW; two levels more than that.
+    /// A first stage, which legacy mode does not have.
+    pub first_stage: bool,
+    /// AW, two levels more than that; of a first stage, 5 levels instead of 4 if it is odd.
     #[arbitrary(with = between::<0, 4>)]
     pub width: u8,
+    /// Leaves of the first stage may have XD.
+    #[arbitrary(with = rarely::<4>)]
+    pub execute_disable: bool,
     /// What is put in, in order: later things overwrite earlier ones.
     #[arbitrary(with = few::<_, 3, 14>)]
     pub plants: Vec<Plant>,
+}
+
+impl Tree {
+    /// How many levels it has as one of this stage.
+    pub fn levels(&self, stage: Stage) -> u8 {
+        if stage == Stage::First { 4 + self.width % 2 } else { self.width + 2 }
+    }
 }
 
 /// A place in the tree and what goes there.
@@ -82,6 +100,8 @@ pub enum Anchor {
     Edge(u8),
     /// The very end of the tree.
     End,
+    /// Half of it: in a first stage, where the lower half of the 64-bit space ends and the upper one begins.
+    Middle,
     /// A few 1 GiB tables, far apart.
     Far(u8),
     /// Anywhere.
@@ -90,12 +110,13 @@ pub enum Anchor {
 
 impl<'a> Arbitrary<'a> for Anchor {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(match weighted(u, &[30, 25, 12, 8, 12, 13])? {
+        Ok(match weighted(u, &[30, 23, 10, 8, 6, 10, 13])? {
             0 => Self::Next,
             1 => Self::Low(u.int_in_range(0..=7)?),
             2 => Self::Edge(*u.choose(&[30, 39, 48, 57])?),
             3 => Self::End,
-            4 => Self::Far(u.arbitrary()?),
+            4 => Self::Middle,
+            5 => Self::Far(u.arbitrary()?),
             _ => Self::Anywhere(u.arbitrary()?),
         })
     }
@@ -150,6 +171,8 @@ pub enum Frames {
     Continue,
     /// Host address = IOVA, as far as it goes.
     Identity,
+    /// Consecutive, from a multiple of 2 MiB near zero: where addresses behind another stage are likely mapped.
+    Near(u8),
     Scattered(u32),
     /// Consecutive by eights, with a jump between them.
     Eights(u32),
@@ -165,7 +188,7 @@ pub enum Frames {
 
 impl<'a> Arbitrary<'a> for Frames {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(match weighted(u, &[40, 20, 10, 10, 6, 3, 3, 2, 2, 3])? {
+        Ok(match weighted(u, &[36, 20, 10, 10, 6, 3, 3, 2, 2, 3, 5])? {
             0 => Self::Consecutive(u.arbitrary()?),
             1 => Self::Continue,
             2 => Self::Identity,
@@ -175,12 +198,13 @@ impl<'a> Arbitrary<'a> for Frames {
             6 => Self::Same(u.arbitrary()?),
             7 => Self::Interrupt(u.int_in_range(0..=20)?),
             8 => Self::InterruptEnd(u.int_in_range(0..=20)?),
-            _ => Self::High(u.arbitrary()?),
+            9 => Self::High(u.arbitrary()?),
+            _ => Self::Near(u.int_in_range(0..=7)?),
         })
     }
 }
 
-/// R in bit 0, W in bit 1.
+/// R in bit 0, W in bit 1; in a first stage, U/S and R/W.
 #[derive(Debug, Clone, Copy)]
 pub struct Rights(pub u64);
 
@@ -313,71 +337,4 @@ impl<'a> Arbitrary<'a> for TweakKind {
             _ => Self::Wild(u.arbitrary()?),
         })
     }
-}
-
-/// One context entry.
-#[derive(Debug, Clone, Arbitrary)]
-pub struct Device {
-    #[arbitrary(with = bus)]
-    pub bus: u8,
-    #[arbitrary(with = devfn)]
-    pub devfn: u8,
-    /// Which tree; several devices may have the same.
-    pub tree: u8,
-    #[arbitrary(with = translation_type)]
-    pub kind: u8,
-    pub domain: u16,
-    /// A width that may not be the tree's.
-    #[arbitrary(with = seldom::<_, 16>)]
-    pub width: Option<u8>,
-    /// Bits 70:67, and FPD.
-    #[arbitrary(with = seldom::<_, 3>)]
-    pub dress: Option<u8>,
-    #[arbitrary(with = seldom::<_, 12>)]
-    pub flaw: Option<DeviceFlaw>,
-}
-
-fn bus(u: &mut Unstructured<'_>) -> Result<u8> {
-    let any = u.arbitrary()?;
-    u.choose(&[0, 0, 0, 1, 0x3a, 0xff, any]).copied()
-}
-
-fn devfn(u: &mut Unstructured<'_>) -> Result<u8> {
-    let any = u.arbitrary()?;
-    u.choose(&[0, 8, 0xf8, 0xff, any, any, any]).copied()
-}
-
-fn translation_type(u: &mut Unstructured<'_>) -> Result<u8> {
-    Ok(weighted(u, &[80, 9, 8, 3])? as u8)
-}
-
-#[derive(Debug, Clone, Arbitrary)]
-pub enum DeviceFlaw {
-    Absent,
-    /// A reserved bit in the low word, or in the high one.
-    ReservedLow(u8),
-    ReservedHigh(u8),
-    /// A domain-id wider than the unit has.
-    WideDomain,
-    Nowhere(u8),
-    /// Beyond the host address width.
-    High,
-}
-
-/// What sets the root entry of one device's bus apart.
-#[derive(Debug, Clone, Arbitrary)]
-pub struct RootFlaw {
-    pub device: u8,
-    pub kind: RootFlawKind,
-}
-
-#[derive(Debug, Clone, Arbitrary)]
-pub enum RootFlawKind {
-    Absent,
-    ReservedLow(u8),
-    ReservedHigh(u8),
-    Nowhere(u8),
-    High,
-    /// Another bus has the same context table.
-    SameTable(u8),
 }

@@ -1,16 +1,24 @@
-//! The bits of legacy-mode structures, as the specification's tables list them.
+//! The bits of structures, as the specification's tables list them.
 
-/// Bits 63:12, the address in a root entry, a context entry and RTADDR.
+/// Bits 63:12, the address in RTADDR and in everything that leads to page tables.
 pub const POINTER: u64 = 0xffff_ffff_ffff_f000;
 /// Bits 51:12, the address in a page-table entry.
 pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-/// Root and context entries: present.
+/// Present: in everything but second-stage entries.
 pub const PRESENT: u64 = 1;
-/// Page-table entries: read, write, page size, snoop.
+/// Fault processing disable of context, PASID directory and PASID table entries.
+pub const FPD: u64 = 1 << 1;
+/// Second-stage entries: read, write, page size, snoop. Write and page size are the same in first-stage ones.
 pub const READ: u64 = 1;
 pub const WRITE: u64 = 1 << 1;
 pub const PAGE_SIZE: u64 = 1 << 7;
 pub const SNOOP: u64 = 1 << 11;
+/// First-stage entries: user, accessed, dirty, extended accessed, execute disable.
+pub const USER: u64 = 1 << 2;
+pub const ACCESSED: u64 = 1 << 5;
+pub const DIRTY: u64 = 1 << 6;
+pub const EXTENDED_ACCESSED: u64 = 1 << 10;
+pub const EXECUTE_DISABLE: u64 = 1 << 63;
 
 /// Bits 63:52 that a page-table entry leaves to software: all of them but 62.
 const IGNORED_HIGH: u64 = 0xbff0_0000_0000_0000;
@@ -83,12 +91,12 @@ pub fn is_leaf(entry: u64, level: u8) -> bool {
     level == 1 || (level <= 3 && entry & PAGE_SIZE != 0)
 }
 
-/// Whether a present page-table entry at `level` has a reserved bit set, or a page size that the unit lacks.
-pub fn entry_reserved(entry: u64, level: u8, haw: Option<u8>, cap: Option<u64>, ecap: Option<u64>) -> bool {
+/// Whether a present second-stage entry at `level` has a reserved bit set.
+pub fn second_reserved(entry: u64, level: u8, haw: Option<u8>, snoop_reserved: bool) -> bool {
     // Bits 63:52 have rules of their own, so a host address wider than 52 bits adds nothing here.
     let address = low(haw.unwrap_or(52).min(52).into());
-    // Leaves have the snoop bit at 11. Only a unit that is known to lack snoop control (ECAP.SC) reserves it.
-    let leaf = if ecap.is_some_and(|ecap| ecap & (1 << 7) == 0) { !0 } else { !0x800 };
+    // Leaves have the snoop bit at 11.
+    let leaf = if snoop_reserved { !0 } else { !0x800 };
     let mask = match (level, is_leaf(entry, level)) {
         (1, _) => 0x800 & leaf,
         (2, true) => 0x1f_f800 & leaf,
@@ -96,12 +104,21 @@ pub fn entry_reserved(entry: u64, level: u8, haw: Option<u8>, cap: Option<u64>, 
         (2 | 3, false) => 0x800,
         _ => 0x880,
     } | !(address | IGNORED_HIGH);
-    let unsupported = match (level, is_leaf(entry, level)) {
-        (2, true) => cap.is_some_and(|cap| cap & (1 << 34) == 0),
-        (3, true) => cap.is_some_and(|cap| cap & (1 << 35) == 0),
-        _ => false,
+    entry & mask != 0
+}
+
+/// Whether a present first-stage entry at `level` has a reserved bit set.
+pub fn first_reserved(entry: u64, level: u8, haw: Option<u8>, nxe: bool) -> bool {
+    let above_haw = ADDRESS & !low(haw.unwrap_or(52).into());
+    let inside = match (level, is_leaf(entry, level)) {
+        // Bit 12 is PAT.
+        (2, true) => 0x1f_e000,
+        (3, true) => 0x3fff_e000,
+        (4 | 5, _) => PAGE_SIZE,
+        _ => 0,
     };
-    entry & mask != 0 || unsupported
+    let execute_disable = if nxe { 0 } else { EXECUTE_DISABLE };
+    entry & (above_haw | inside | execute_disable) != 0
 }
 
 /// How much one entry at `level` covers, as a power of two.

@@ -1,5 +1,5 @@
-use super::bits::{self, PRESENT, READ, SNOOP, WRITE};
-use super::{CONTEXT, Twin, pair_in};
+use super::bits;
+use super::{Device, Kind, Space, Step, Tables, Twin, Way, Who};
 use iopt::memory::Page;
 
 /// One leaf that a device can use, reached over well-formed entries only.
@@ -11,179 +11,203 @@ pub struct Leaf {
     pub size: u64,
     /// Where its first byte is in host memory.
     pub phys: u64,
-    /// R of every entry on the path, ANDed.
+    /// Whether every entry on the path lets reads through.
     pub read: bool,
-    /// W of every entry on the path, ANDed.
+    /// Whether every entry on the path lets writes through.
     pub write: bool,
-    /// Bit 11 of the leaf itself.
-    pub snoop: bool,
+    /// The memory attributes of the leaf itself: see [`Tables::attributes`].
+    pub attributes: u64,
 }
 
 /// An entry at which the walk could not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bad {
-    /// The level of its table; [`CONTEXT`] if it is a context entry.
-    pub level: u8,
-    /// The address of its table.
-    pub table: u64,
-    /// Which entry; device and function in a context table.
-    pub index: u64,
-    /// The entry; the low word of a context entry.
-    pub entry: u64,
-    /// The first address that it covers.
+    /// The entry: of a page table, or the one that leads to the top table, if that is not in memory. Of nested stages
+    /// it is an entry of the second one that does not let a table of the first be read, or what that leads to.
+    pub at: Step,
+    /// The first address of the device that it concerns.
     pub iova: u64,
-    /// The fault reason: 0x0c for a malformed entry, 0x07 or 0x03 for a table that is not in memory.
+    /// The fault reason of a malformed entry, or of a table that is not in memory.
     /// `None` if the table is on its own path, which hardware doesn't mind.
     pub code: Option<u8>,
 }
 
-/// A present root entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Root {
-    /// The bus.
-    pub bus: u8,
-    /// The entry's two words.
-    pub words: [u64; 2],
-    /// The reason with which every request from the bus faults before a context entry is looked at:
-    /// 0x0a or 0x09.
-    pub code: Option<u8>,
-}
-
-/// A present context entry, in a context table that can be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// Bus, device and function.
-    pub source: u16,
-    /// The entry's two words.
-    pub words: [u64; 2],
-    /// The reason with which every request faults before a page table is looked at: 0x0b or 0x03.
-    pub code: Option<u8>,
+impl Bad {
+    /// The last address that the entry of a page table covers, in the input of its stage if that is not nested.
+    fn last(&self) -> u64 {
+        match self.at.kind {
+            Kind::First(level) | Kind::Second(level) => self.iova | bits::low(bits::entry_shift(level)),
+            _ => u64::MAX,
+        }
+    }
 }
 
 /// What is collected on the way down.
-struct Walk {
-    /// The page tables from the top to here.
+struct Walk<'t> {
+    of: &'t Tables,
+    behind: Option<Behind<'t>>,
+    /// How many leaves and bad entries are enough.
+    limit: usize,
+    /// The page tables from the top to here, where they are in memory.
     tables: Vec<u64>,
-    /// The first address that no request can have; 2^64 does not fit 64 bits.
-    limit: u128,
     leaves: Vec<Leaf>,
     bad: Vec<Bad>,
 }
 
 impl Twin<'_> {
-    /// Every leaf that `source` can use, and every entry that kept the walk from going on; both by
+    /// Every leaf that the requests of `who` can use, and every entry that kept the walk from going on; both by
     /// ascending IOVA.
     ///
     /// Both are empty if there is no page table to walk: pass-through, or a fault that comes before.
     ///
     /// A leaf that permits neither reading nor writing, once the entries above it have their say, is left
-    /// out. Nothing at or beyond the unit's address width (MGAW) is told. A leaf in the interrupt range is
-    /// told like any other, although a request to it faults with 0x0e. A bad entry is told even where the
-    /// entries above it permit nothing, so that no request would get as far.
-    pub fn leaves(&self, source: u16) -> (Vec<Leaf>, Vec<Bad>) {
-        let mut walk = Walk { tables: vec![], limit: 0, leaves: vec![], bad: vec![] };
-        let device = self.devices().into_iter().find(|device| device.source == source && device.code.is_none());
-        if let Some(device) = device.filter(|device| bits::translation_type(device.words) != 0b10) {
-            let width = bits::address_width(device.words);
-            walk.limit = 1 << bits::input_width(width, self.cap);
-            let top = device.words[0] & bits::POINTER;
-            match self.page(top) {
-                Some(page) => self.descend(&mut walk, width as u8 + 2, top, &page, 0, (true, true)),
-                None => {
-                    let root = self.pair(self.rtaddr & bits::POINTER, (source >> 8).into()).expect("it was just read");
-                    walk.bad.push(Bad {
-                        level: CONTEXT,
-                        table: root[0] & bits::POINTER,
-                        index: (source & 0xff).into(),
-                        entry: device.words[0],
-                        iova: 0,
-                        code: Some(0x03),
-                    });
-                }
-            }
+    /// out. Nothing at or beyond the width of second-stage input (MGAW) is told, unless a first stage leads there. A leaf in the interrupt range is
+    /// told like any other, although a request to it faults. A bad entry is told even where the
+    /// entries above it permit nothing, so that no request would get as far. Behind each leaf of a first stage all that
+    /// is bad in the second is told again.
+    pub fn leaves(&self, who: impl Into<Who>) -> (Vec<Leaf>, Vec<Bad>) {
+        let who = who.into();
+        let device = self.devices().into_iter().find(|device| device.who() == who);
+        device.map_or_else(Default::default, |device| self.leaves_of(&device))
+    }
+
+    /// The same for a device that was found.
+    pub fn leaves_of(&self, device: &Device) -> (Vec<Leaf>, Vec<Bad>) {
+        let (mut leaves, bad) = self.up_to(device, usize::MAX);
+        leaves.retain(|leaf| leaf.read || leaf.write);
+        (leaves, bad)
+    }
+
+    /// Whether a device has no more leaves and bad entries than this, counted for each path that leads to them.
+    pub(crate) fn is_within(&self, device: &Device, limit: usize) -> bool {
+        let (leaves, bad) = self.up_to(device, limit);
+        leaves.len() + bad.len() <= limit
+    }
+
+    /// All leaves and bad entries if there are not more than this, and otherwise more than this.
+    fn up_to(&self, device: &Device, limit: usize) -> (Vec<Leaf>, Vec<Bad>) {
+        let (of, behind) = match &device.space {
+            Ok(Space::Tables(tables)) => (tables, None),
+            Ok(Space::Nested(first, second)) => (first, Some(second)),
+            _ => return Default::default(),
+        };
+        let behind = behind.map(|second| {
+            let alone = Device { space: Ok(Space::Tables(*second)), ..device.clone() };
+            let (leaves, bad) = self.up_to(&alone, limit);
+            Behind { of: second, leaves, bad }
+        });
+        let mut walk = Walk { of, behind, limit, tables: vec![], leaves: vec![], bad: vec![] };
+        let at = *device.path.last().expect("something leads to the tables");
+        match self.table(&walk, of.top, of.levels, at) {
+            Ok((top, page)) => self.descend(&mut walk, of.levels, top, &page, 0, (true, true)),
+            Err((at, code)) => walk.bad.push(Bad { at, iova: 0, code }),
         }
         (walk.leaves, walk.bad)
     }
 
-    fn descend(&self, walk: &mut Walk, level: u8, table: u64, page: &Page, first: u64, (read, write): (bool, bool)) {
+    /// The table at `pointer`, which the entry `at` points to; or the entry to blame if there is none, and the reason.
+    fn table(&self, walk: &Walk<'_>, pointer: u64, level: u8, at: Step) -> Result<(u64, Page), (Step, Option<u8>)> {
+        let mut table = pointer;
+        if let Some(Behind { of: second, .. }) = walk.behind {
+            if !second.accepts(pointer) {
+                return Err((at, Some(0x74)));
+            }
+            let mut way = Way::default();
+            match self.follow(second, pointer, false, &mut way) {
+                Ok((located, ..)) => table = located,
+                Err(code) => {
+                    let denied = if level == walk.of.levels { 0x75 } else { 0x76 };
+                    let code = if code == 0x79 { denied } else { code };
+                    return Err((way.path.last().copied().unwrap_or(at), Some(code)));
+                }
+            }
+        }
+        if walk.tables.contains(&table) {
+            return Err((at, None));
+        }
+        let page = self.page(table).ok_or((at, Some(self.unreadable(walk.of, level))))?;
+        Ok((table, page))
+    }
+
+    fn descend(
+        &self,
+        walk: &mut Walk<'_>,
+        level: u8,
+        table: u64,
+        page: &Page,
+        first: u64,
+        (read, write): (bool, bool),
+    ) {
+        let of = walk.of;
         walk.tables.push(table);
-        let shift = bits::entry_shift(level);
         // A 64-bit address leaves seven bits for the sixth level.
         let entries = if level == 6 { 128 } else { 512 };
         for index in 0..entries {
-            let iova = first | index << shift;
-            if u128::from(iova) >= walk.limit {
+            let iova = of.address_of(first, level, index);
+            if !of.accepts(iova) || walk.leaves.len() + walk.bad.len() > walk.limit {
                 break;
             }
             let entry = page.words()[index as usize].get();
-            if entry & (READ | WRITE) == 0 {
+            if !of.present(entry) {
                 continue;
             }
-            let read = read && entry & READ != 0;
-            let write = write && entry & WRITE != 0;
-            let bad = |code| Bad { level, table, index, entry, iova, code };
-            if bits::entry_reserved(entry, level, self.haw, self.cap, self.ecap) {
-                walk.bad.push(bad(Some(0x0c)));
+            let read = read && of.reads(entry);
+            let write = write && of.writes(entry);
+            let at = Step { kind: of.kind(level), table, index, entry: [entry, 0, 0, 0, 0, 0, 0, 0] };
+            let bad = |code| Bad { at, iova, code };
+            if of.reserved(entry, level) {
+                walk.bad.push(bad(Some(self.reserved(of.stage))));
             } else if bits::is_leaf(entry, level) {
-                if read || write {
-                    let size = 1 << shift;
-                    let phys = entry & bits::ADDRESS & !(size - 1);
-                    walk.leaves.push(Leaf { iova, size, phys, read, write, snoop: entry & SNOOP != 0 });
+                let size = 1 << bits::entry_shift(level);
+                let phys = entry & bits::ADDRESS & !(size - 1);
+                let leaf = Leaf { iova, size, phys, read, write, attributes: of.attributes(entry, level) };
+                match &walk.behind {
+                    None => walk.leaves.push(leaf),
+                    Some(behind) if !behind.of.accepts(phys) => walk.bad.push(bad(Some(0x84))),
+                    Some(behind) => {
+                        walk.leaves.extend(behind.pages(&leaf));
+                        walk.bad.extend(behind.faults(&leaf));
+                    }
                 }
             } else {
-                let next = entry & bits::ADDRESS;
-                if walk.tables.contains(&next) {
-                    walk.bad.push(bad(None));
-                } else if let Some(page) = self.page(next) {
-                    self.descend(walk, level - 1, next, &page, iova, (read, write));
-                } else {
-                    walk.bad.push(bad(Some(0x07)));
+                match self.table(walk, entry & bits::ADDRESS, level - 1, at) {
+                    Ok((next, page)) => self.descend(walk, level - 1, next, &page, iova, (read, write)),
+                    Err((at, code)) => walk.bad.push(Bad { at, iova, code }),
                 }
             }
         }
         walk.tables.pop();
     }
+}
 
-    /// Every present root entry, by bus.
-    ///
-    /// # Errors
-    /// The reason 0x08 if the root table is not in memory.
-    pub fn roots(&self) -> Result<Vec<Root>, u8> {
-        let page = self.page(self.rtaddr & bits::POINTER).ok_or(0x08)?;
-        let mut roots = Vec::new();
-        for bus in 0..=255 {
-            let words = pair_in(&page, u64::from(bus));
-            if words[0] & PRESENT != 0 {
-                let code = if bits::root_reserved(words, self.haw) {
-                    Some(0x0a)
-                } else if self.page(words[0] & bits::POINTER).is_none() {
-                    Some(0x09)
-                } else {
-                    None
-                };
-                roots.push(Root { bus, words, code });
-            }
-        }
-        Ok(roots)
+/// A second stage behind the first, and all that it maps.
+struct Behind<'t> {
+    of: &'t Tables,
+    leaves: Vec<Leaf>,
+    bad: Vec<Bad>,
+}
+
+impl Behind<'_> {
+    /// The pages that a leaf of the first stage leads to: of both leaves the smaller.
+    fn pages(&self, first: &Leaf) -> impl Iterator<Item = Leaf> {
+        let (start, last) = (first.phys, first.phys + (first.size - 1));
+        // They come by ascending address.
+        let before = self.leaves.partition_point(|leaf| leaf.iova + (leaf.size - 1) < start);
+        let common = self.leaves[before..].iter().take_while(move |leaf| leaf.iova <= last);
+        common.map(move |second| Leaf {
+            iova: first.iova + second.iova.saturating_sub(start),
+            size: first.size.min(second.size),
+            phys: second.phys + start.saturating_sub(second.iova),
+            read: first.read && second.read,
+            write: first.write && second.write,
+            attributes: first.attributes | second.attributes,
+        })
     }
 
-    /// Every present context entry, by source-id. Buses that fault before their context table are left
-    /// out: [`roots`](Self::roots) has them.
-    pub fn devices(&self) -> Vec<Device> {
-        let mut devices = Vec::new();
-        for root in self.roots().unwrap_or_default() {
-            if root.code.is_some() {
-                continue;
-            }
-            let page = self.page(root.words[0] & bits::POINTER).expect("the root entry has no fault");
-            for devfn in 0..=255 {
-                let words = pair_in(&page, u64::from(devfn));
-                if words[0] & PRESENT != 0 {
-                    let source = u16::from_be_bytes([root.bus, devfn]);
-                    devices.push(Device { source, words, code: self.context_fault(words) });
-                }
-            }
-        }
-        devices
+    /// What it has behind a leaf of the first stage and can't be followed.
+    fn faults(&self, first: &Leaf) -> impl Iterator<Item = Bad> {
+        let (start, last) = (first.phys, first.phys + (first.size - 1));
+        let common = self.bad.iter().filter(move |bad| bad.iova <= last && bad.last() >= start);
+        common.map(move |bad| Bad { iova: first.iova + bad.iova.saturating_sub(start), ..*bad })
     }
 }

@@ -1,4 +1,4 @@
-//! A legacy-mode walk written for being right at a glance, not for speed.
+//! A walk in legacy and in scalable mode, written for being right at a glance, not for speed.
 //!
 //! A page that is not in memory is an error fetching the entry. What is not known about the unit
 //! (CAP, ECAP, host address width) is not tested.
@@ -6,26 +6,27 @@
 pub(crate) mod bits;
 mod leaves;
 mod ranges;
+mod request;
+mod scalable;
+mod survey;
+mod tables;
 
-pub use leaves::{Bad, Device, Leaf, Root};
+pub use leaves::{Bad, Leaf};
 pub use ranges::{Range, ranges};
+pub use survey::{Device, Found, Lost};
+pub use tables::{Stage, Tables};
 
-use bits::{PRESENT, READ, WRITE};
+use bits::PRESENT;
 use iopt::PhysAddr;
 use iopt::memory::{Page, PhysReader};
 use std::fmt;
 
-/// [`Step::level`] of a root entry.
-pub const ROOT: u8 = 255;
-/// [`Step::level`] of a context entry.
-pub const CONTEXT: u8 = 254;
-
-/// One unit in legacy mode, as its registers and its memory tell.
+/// One unit, as its registers and its memory tell.
 #[derive(Clone, Copy)]
 pub struct Twin<'m> {
     /// Where the tables are.
     pub memory: &'m dyn PhysReader,
-    /// RTADDR_REG; the twin takes bits 63:12 and does not look at the mode in bits 11:10.
+    /// RTADDR_REG; bits 11:10 are 00 in legacy mode and 01 in scalable mode, and the twin knows no others.
     pub rtaddr: u64,
     /// CAP_REG, if known.
     pub cap: Option<u64>,
@@ -42,16 +43,31 @@ impl fmt::Debug for Twin<'_> {
     }
 }
 
+/// Who sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Who {
+    /// Bus, device and function.
+    pub source: u16,
+    /// The PASID that the request carries, if any.
+    pub pasid: Option<u32>,
+}
+
+impl From<u16> for Who {
+    fn from(source: u16) -> Self {
+        Self { source, pasid: None }
+    }
+}
+
 /// Where a request ends up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Translated {
     /// The address in host memory, byte-exact.
     pub phys: u64,
-    /// Size of the leaf, in bytes; 4096 under pass-through, which has none.
+    /// Size of the leaf, in bytes, and of two nested ones the lesser; 4096 under pass-through, which has none.
     pub page_size: u64,
-    /// R of every page-table entry on the path, ANDed.
+    /// Whether every page-table entry on the path lets reads through.
     pub read: bool,
-    /// W of every page-table entry on the path, ANDed.
+    /// Whether every page-table entry on the path lets writes through.
     pub write: bool,
     /// Every entry that was read, root first.
     pub path: Vec<Step>,
@@ -62,6 +78,8 @@ pub struct Translated {
 pub struct Fault {
     /// The fault reason, as hardware numbers it.
     pub code: u8,
+    /// Whether FPD of a context, PASID directory or PASID table entry that was read keeps it from being recorded.
+    pub suppressed: bool,
     /// Every entry that was read, root first; the faulty one is the last. An entry that could not be
     /// fetched is not in it.
     pub path: Vec<Step>,
@@ -70,105 +88,122 @@ pub struct Fault {
 /// One entry on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// [`ROOT`], [`CONTEXT`], or the level of the page table: 1 holds 4 KiB leaves.
-    pub level: u8,
-    /// The address of the table that the entry is in.
+    /// What it is an entry of.
+    pub kind: Kind,
+    /// The address of the table that the entry is in; of a PASID directory, its first page.
     pub table: u64,
-    /// Which entry: the bus in a root table, device and function in a context table.
+    /// Which entry: the bus in a root table, devfn in a context table (in scalable mode of half a bus), bits 19:6 of
+    /// the PASID in a PASID directory and 5:0 in a PASID table.
     pub index: u64,
-    /// The entry; page-table entries use the low 64 bits.
-    pub entry: u128,
+    /// The words of the entry; what is shorter than eight ends with zeros.
+    pub entry: [u64; 8],
+}
+
+/// A kind of table. Page tables have a level: 1 holds 4 KiB leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Root,
+    Context,
+    Directory,
+    Pasids,
+    First(u8),
+    Second(u8),
+}
+
+/// What a device's addresses mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// They are addresses in host memory.
+    PassThrough,
+    /// They go through the tables of one stage.
+    Tables(Tables),
+    /// They go through those of the first stage, whose own addresses and results go through those of the second.
+    Nested(Tables, Tables),
+}
+
+/// What a request has come by so far.
+#[derive(Default)]
+pub(crate) struct Way {
+    path: Vec<Step>,
+    /// FPD of any context, PASID directory or PASID table entry.
+    suppressed: bool,
+}
+
+impl Way {
+    fn see(&mut self, kind: Kind, table: u64, index: u64, words: &[u64]) {
+        let mut entry = [0; 8];
+        entry[..words.len()].copy_from_slice(words);
+        self.path.push(Step { kind, table, index, entry });
+        if matches!(kind, Kind::Context | Kind::Directory | Kind::Pasids) {
+            self.suppressed |= words[0] & bits::FPD != 0;
+        }
+    }
 }
 
 impl Twin<'_> {
-    /// Translates one request of `source`, in the order in which hardware checks.
-    pub fn translate(&self, source: u16, iova: u64, write: bool) -> Result<Translated, Fault> {
-        let mut path = Vec::new();
-        match self.walk(source, iova, write, &mut path) {
-            Ok((phys, page_size, read, write)) => Ok(Translated { phys, page_size, read, write, path }),
-            Err(code) => Err(Fault { code, path }),
+    /// Whether the unit is in scalable mode.
+    pub fn is_scalable(&self) -> bool {
+        self.rtaddr >> 10 & 3 == 1
+    }
+
+    /// Translates one request, in the order in which hardware checks.
+    pub fn translate(&self, who: impl Into<Who>, iova: u64, write: bool) -> Result<Translated, Fault> {
+        let (who, mut way) = (who.into(), Way::default());
+        let space = self.space(who, &mut way);
+        match space.and_then(|space| self.request(&space, who, iova, write, &mut way)) {
+            Ok((phys, page_size, read, write)) => Ok(Translated { phys, page_size, read, write, path: way.path }),
+            Err(code) => Err(Fault { code, suppressed: way.suppressed, path: way.path }),
         }
     }
 
-    fn walk(&self, source: u16, iova: u64, write: bool, path: &mut Vec<Step>) -> Result<(u64, u64, bool, bool), u8> {
-        let (bus, devfn) = (u64::from(source >> 8), u64::from(source & 0xff));
+    /// What the addresses of a requester mean.
+    fn space(&self, who: Who, way: &mut Way) -> Result<Space, u8> {
+        if self.is_scalable() { self.scalable_space(who, way) } else { self.legacy_space(who, way) }
+    }
 
+    fn legacy_space(&self, who: Who, way: &mut Way) -> Result<Space, u8> {
+        if who.pasid.is_some() {
+            return Err(0x31);
+        }
+        let [bus, devfn] = who.source.to_be_bytes().map(u64::from);
         let table = self.rtaddr & bits::POINTER;
-        let root = self.pair(table, bus).ok_or(0x08)?;
-        path.push(Step { level: ROOT, table, index: bus, entry: join(root) });
+        let root: [u64; 2] = self.entry(table, bus).ok_or(0x08)?;
+        way.see(Kind::Root, table, bus, &root);
         if root[0] & PRESENT == 0 {
             return Err(0x01);
         }
         if bits::root_reserved(root, self.haw) {
             return Err(0x0a);
         }
-
         let table = root[0] & bits::POINTER;
-        let context = self.pair(table, devfn).ok_or(0x09)?;
-        path.push(Step { level: CONTEXT, table, index: devfn, entry: join(context) });
+        let context: [u64; 2] = self.entry(table, devfn).ok_or(0x09)?;
+        way.see(Kind::Context, table, devfn, &context);
         if context[0] & PRESENT == 0 {
             return Err(0x02);
         }
-        if let Some(code) = self.context_fault(context) {
-            return Err(code);
-        }
-
-        if bits::translation_type(context) == 0b10 {
-            // Identity has no leaf, so the test of a leaf's result against the interrupt range does not apply.
-            if self.haw.is_some_and(|haw| iova & !bits::low(haw.into()) != 0) {
-                return Err(0x04);
-            }
-            return Ok((iova, 4096, true, true));
-        }
-        let width = bits::address_width(context);
-        if iova & !bits::low(bits::input_width(width, self.cap)) != 0 {
-            return Err(0x04);
-        }
-
-        let top = width as u8 + 2;
-        let (mut readable, mut writable) = (true, true);
-        let mut table = context[0] & bits::POINTER;
-        for level in (1..=top).rev() {
-            let shift = bits::entry_shift(level);
-            let index = (iova >> shift) & 0x1ff;
-            let entry = self.word(table, index).ok_or(if level == top { 0x03 } else { 0x07 })?;
-            path.push(Step { level, table, index, entry: entry.into() });
-            if write && entry & WRITE == 0 {
-                return Err(0x05);
-            }
-            if !write && entry & READ == 0 {
-                return Err(0x06);
-            }
-            if bits::entry_reserved(entry, level, self.haw, self.cap, self.ecap) {
-                return Err(0x0c);
-            }
-            readable &= entry & READ != 0;
-            writable &= entry & WRITE != 0;
-            if bits::is_leaf(entry, level) {
-                let size = 1 << shift;
-                let page = entry & bits::ADDRESS & !(size - 1);
-                if page <= 0xfeef_ffff && page + (size - 1) >= 0xfee0_0000 {
-                    return Err(0x0e);
-                }
-                return Ok((page | (iova & (size - 1)), size, readable, writable));
-            }
-            table = entry & bits::ADDRESS;
-        }
-        unreachable!("an entry at level 1 is a leaf")
+        self.context_space(context)
     }
 
-    /// What is wrong with a present context entry, before any page table is looked at.
-    fn context_fault(&self, words: [u64; 2]) -> Option<u8> {
+    /// What a present context entry of legacy mode makes of addresses.
+    fn context_space(&self, words: [u64; 2]) -> Result<Space, u8> {
         if bits::context_reserved(words, self.haw, self.cap) {
-            return Some(0x0b);
+            return Err(0x0b);
         }
-        if !bits::address_width_supported(bits::address_width(words), self.cap) {
-            return Some(0x03);
+        let width = bits::address_width(words);
+        if !bits::address_width_supported(width, self.cap) {
+            return Err(0x03);
         }
-        if !bits::translation_type_supported(bits::translation_type(words), self.ecap) {
-            return Some(0x03);
+        let kind = bits::translation_type(words);
+        if !bits::translation_type_supported(kind, self.ecap) {
+            return Err(0x03);
         }
-        None
+        if kind == 0b10 {
+            return Ok(Space::PassThrough);
+        }
+        // Only a unit that is known to lack snoop control (ECAP.SC, bit 7) reserves the snoop bit.
+        let snoop_reserved = self.ecap.is_some_and(|ecap| ecap & (1 << 7) == 0);
+        Ok(Space::Tables(self.second_stage(words[0] & bits::POINTER, width, snoop_reserved)))
     }
 
     fn page(&self, table: u64) -> Option<Page> {
@@ -177,21 +212,12 @@ impl Twin<'_> {
         Some(page)
     }
 
-    fn word(&self, table: u64, index: u64) -> Option<u64> {
-        Some(self.page(table)?.words()[index as usize].get())
-    }
-
-    /// The two words of a 16-byte entry.
-    fn pair(&self, table: u64, index: u64) -> Option<[u64; 2]> {
-        Some(pair_in(&self.page(table)?, index))
+    /// Entry `index` of a table, which has `N` words.
+    fn entry<const N: usize>(&self, table: u64, index: u64) -> Option<[u64; N]> {
+        Some(entry_in(&self.page(table)?, index))
     }
 }
 
-fn pair_in(page: &Page, index: u64) -> [u64; 2] {
-    let first = 2 * index as usize;
-    [page.words()[first].get(), page.words()[first + 1].get()]
-}
-
-fn join(words: [u64; 2]) -> u128 {
-    u128::from(words[0]) | u128::from(words[1]) << 64
+fn entry_in<const N: usize>(page: &Page, index: u64) -> [u64; N] {
+    std::array::from_fn(|word| page.words()[N * index as usize + word].get())
 }

@@ -13,14 +13,14 @@ pub struct Range {
     pub read: bool,
     /// Whether it may be written.
     pub write: bool,
-    /// Bit 11 of its leaves.
-    pub snoop: bool,
+    /// The memory attributes of its leaves.
+    pub attributes: u64,
 }
 
 /// Joins leaves, which come by ascending IOVA, into the fewest ranges.
 ///
 /// Two leaves of whatever sizes join if the second starts where the first ends and their permissions and
-/// snoop bits are equal. Their host addresses must be consecutive too, unless `by_iova_only`.
+/// memory attributes are equal. Their host addresses must be consecutive too, unless `by_iova_only`.
 pub fn ranges(leaves: &[Leaf], by_iova_only: bool) -> Vec<Range> {
     let mut joined: Vec<Range> = Vec::new();
     for leaf in leaves {
@@ -28,7 +28,7 @@ pub fn ranges(leaves: &[Leaf], by_iova_only: bool) -> Vec<Range> {
         if let Some(range) = joined.last_mut() {
             // No address follows the last one of a 64-bit space, so nothing joins it.
             let follows = range.last.checked_add(1) == Some(leaf.iova);
-            let alike = (range.read, range.write, range.snoop) == (leaf.read, leaf.write, leaf.snoop);
+            let alike = (range.read, range.write, range.attributes) == (leaf.read, leaf.write, leaf.attributes);
             let one_piece = range.phys.is_some_and(|phys| phys + (range.last - range.iova) + 1 == leaf.phys);
             if follows && alike && (one_piece || by_iova_only) {
                 range.last = last;
@@ -38,8 +38,8 @@ pub fn ranges(leaves: &[Leaf], by_iova_only: bool) -> Vec<Range> {
                 continue;
             }
         }
-        let Leaf { iova, phys, read, write, snoop, .. } = *leaf;
-        joined.push(Range { iova, last, phys: Some(phys), read, write, snoop });
+        let Leaf { iova, phys, read, write, attributes, .. } = *leaf;
+        joined.push(Range { iova, last, phys: Some(phys), read, write, attributes });
     }
     joined
 }
