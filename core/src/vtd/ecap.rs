@@ -185,18 +185,6 @@ impl Ecap {
         self.0 & 1 << 52 != 0
     }
 
-    /// HPTS (55): context entries can have HPTE, and PASID table entries a host permission table (revision 5).
-    #[must_use]
-    pub const fn permission_tables(self) -> bool {
-        self.0 & 1 << 55 != 0
-    }
-
-    /// PTRS (56): context entries can have EPTR (revision 5).
-    #[must_use]
-    pub const fn pasid_table_restriction(self) -> bool {
-        self.0 & 1 << 56 != 0
-    }
-
     /// RPRIVS (53): the RID_PRIV field of a context entry counts.
     #[must_use]
     pub const fn rid_priv(self) -> bool {

@@ -77,8 +77,6 @@ pub enum Cause {
     NoPassThrough,
     /// The translation table mode is one that the unit does not have.
     ModeUnsupported(TranslationMode),
-    /// PRE is set and DTE is not.
-    PageRequestsWithoutDeviceTlb,
     /// A request with PASID in legacy mode.
     PasidInLegacyMode,
     /// A request with PASID of a device whose PASIDE is 0.
@@ -203,7 +201,6 @@ impl fmt::Display for Cause {
             Self::NoDeviceTlb => f.write_str("TT is 01b, but the unit has no device-TLB support (ECAP.DT is 0)"),
             Self::NoPassThrough => f.write_str("TT is 10b, but the unit has no pass-through (ECAP.PT is 0)"),
             Self::ModeUnsupported(mode) => write!(f, "TTM says {mode}, which the unit does not have (ECAP.SMTS is 0)"),
-            Self::PageRequestsWithoutDeviceTlb => f.write_str("PRE is 1, but DTE is 0"),
             Self::PasidInLegacyMode => f.write_str("the request has a PASID, which legacy mode does not translate"),
             Self::PasidDisabled => f.write_str("the request has a PASID, but the device's PASIDE is 0"),
             Self::PasidTooLarge { pasid, limit } => {

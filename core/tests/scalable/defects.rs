@@ -52,7 +52,6 @@ fn context(defects: &mut Defects, base: &Request) {
     defects.hole("context table", 0x40, base.table(AT_CONTEXT));
     defects.flip("context P", 0x41, at, 1);
     defects.flip("context reserved", 0x42, at + 24, 1 << 63);
-    defects.flip("PRE", 0x43, at, 1 << 4);
     if base.pasid.is_some() {
         defects.flip("PASIDE", 0x45, at, PASIDE);
         defects.add("PASID", 0x46, |request| Request { pasid: Some(Pasid(0x2000)), ..request });

@@ -42,7 +42,7 @@ fn the_defects_are_every_reason_that_tables_can_produce() {
     codes.extend([0x5c, 0x82]); // execute requests
     codes.extend([0x7c, 0x7d, 0x90, 0x91]); // writing accessed and dirty bits, which a reader does not do
     codes.push(0x86); // no first-stage entry denies a read otherwise than by P and U/S
-    codes.extend([0x33, 0x88, 0x89]); // their conditions are not confirmed
+    codes.extend([0x33, 0x43, 0x88, 0x89]); // their conditions are not confirmed
     codes.sort_unstable();
     codes.dedup();
     let all: Vec<u8> = FaultReason::ALL.iter().map(|reason| reason.code()).filter(|&code| code >= 0x30).collect();

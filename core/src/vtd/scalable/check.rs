@@ -26,14 +26,12 @@ impl Unit {
         if !entry.present() {
             return Err((FaultReason::ScalableContextNotPresent, Cause::NotPresent));
         }
-        let reserved = entry.reserved(self.ecap, self.host_address_width);
-        if !reserved.is_zero() {
-            return Err((FaultReason::ScalableContextReserved, Cause::ReservedBits(reserved)));
+        let reserved = entry.reserved(self.host_address_width);
+        if reserved.is_zero() {
+            Ok(())
+        } else {
+            Err((FaultReason::ScalableContextReserved, Cause::ReservedBits(reserved)))
         }
-        if entry.page_requests() && !entry.device_tlb() {
-            return Err((FaultReason::ScalableContextInvalid, Cause::PageRequestsWithoutDeviceTlb));
-        }
-        Ok(())
     }
 
     /// The PASID whose entry requests without PASID use.
@@ -70,7 +68,7 @@ impl Unit {
         if !entry.present() {
             return Err((FaultReason::PasidDirectoryNotPresent, Cause::NotPresent));
         }
-        let reserved = entry.reserved(self.host_address_width);
+        let reserved = entry.reserved();
         if reserved.is_zero() {
             Ok(())
         } else {
@@ -87,7 +85,7 @@ impl Unit {
         if !entry.present() {
             return Err((FaultReason::PasidEntryNotPresent, Cause::NotPresent));
         }
-        let reserved = entry.reserved(self.cap, self.ecap, self.host_address_width);
+        let reserved = entry.reserved(self.ecap);
         if !reserved.is_zero() {
             return Err((FaultReason::PasidEntryReserved, Cause::ReservedBits(reserved)));
         }

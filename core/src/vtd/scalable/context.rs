@@ -1,6 +1,6 @@
 use crate::address::{Pasid, PhysAddr};
 use crate::vtd::entry_words::entry_words;
-use crate::vtd::{Bits, Ecap, beyond_host};
+use crate::vtd::{Bits, beyond_host};
 entry_words! {
     /// Context entry of scalable mode: where the PASIDs of one device are. 128 of them, one per device and function
     /// of half a bus, fill a page.
@@ -14,8 +14,7 @@ entry_words! {
     /// | 2 | DTE, device-TLB enable |
     /// | 3 | PASIDE, PASID enable |
     /// | 4 | PRE, page request enable |
-    /// | 6:5 | reserved; newer revisions have EPTR (6, ECAP.PTRS) and HPTE (5, ECAP.HPTS) here |
-    /// | 8:7 | reserved |
+    /// | 8:5 | reserved |
     /// | 11:9 | PDTS, PASID directory size: 2^(PDTS + 7) entries |
     /// | 63:12 | PASIDDIRPTR, the PASID directory; bits 63:HAW reserved |
     /// | 83:64 | RID_PASID, the PASID of requests without one |
@@ -96,19 +95,14 @@ impl ScalableContextEntry {
         self.0[1].get() & 1 << 20 != 0
     }
 
-    /// The reserved bits that are set, on a unit with these extended capabilities and a host address width of
-    /// `host_width` bits, where they are known.
+    /// The reserved bits that are set, with a host address width of `host_width` bits where that is known.
     ///
-    /// DTE, PASIDE and PRE of units without ECAP.DT, PASID and PRS are not told: the specification calls them
-    /// reserved, and emulated units let them be set.
+    /// Revision 5 of the specification has two fields among them: HPTE (5), on units with host permission tables,
+    /// and EPTR (6), on units that take a PASID in translated requests. On other units both are reserved. Fields that
+    /// the unit does not support are reserved too, and not told here: DTE, PASIDE, PRE, RID_PASID and RID_PRIV.
     #[must_use]
-    pub fn reserved(&self, ecap: Option<Ecap>, host_width: Option<u8>) -> Bits {
-        let unless = |supports: fn(Ecap) -> bool, bit: u64| match ecap {
-            Some(ecap) if !supports(ecap) => bit,
-            _ => 0,
-        };
-        let newer = unless(Ecap::permission_tables, 1 << 5) | unless(Ecap::pasid_table_restriction, 1 << 6);
-        let masks = [0x180 | newer | beyond_host(host_width), 0xffff_ffff_ffe0_0000, !0, !0];
+    pub fn reserved(&self, host_width: Option<u8>) -> Bits {
+        let masks = [0x1e0 | beyond_host(host_width), 0xffff_ffff_ffe0_0000, !0, !0];
         Bits::from(self.words()) & Bits::from(masks)
     }
 }
@@ -144,7 +138,7 @@ mod tests {
         assert!(!entry.pasid_enabled() && !entry.page_requests() && !entry.rid_privileged());
         assert_eq!((entry.directory_size(), entry.directory_entries(), entry.pasids()), (2, 512, 0x8000));
         assert_eq!((entry.directory_table(), entry.rid_pasid()), (PhysAddr(0x009b_b000), Pasid(0)));
-        assert!(entry.reserved(Some(Ecap(0)), Some(39)).is_zero());
+        assert!(entry.reserved(Some(39)).is_zero());
         assert_eq!(entry.words(), [0x009b_b401, 0, 0, 0]);
     }
 
@@ -164,11 +158,10 @@ mod tests {
             let words = with_bits(bit..=bit);
             let entry = ScalableContextEntry::new(words);
             let field = matches!(bit, 0..=4 | 9..=63 | 64..=84);
-            let (newer, beyond) = (matches!(bit, 5 | 6), matches!(bit, 39..=63));
+            let beyond = matches!(bit, 39..=63);
             let told = |told| Bits::from(if told { words } else { [0; 4] });
-            assert_eq!(entry.reserved(None, None), told(!field && !newer), "bit {bit}");
-            assert_eq!(entry.reserved(Some(Ecap(!0)), Some(39)), told(!field && !newer || beyond), "bit {bit}");
-            assert_eq!(entry.reserved(Some(Ecap(0)), Some(39)), told(!field || beyond), "bit {bit}");
+            assert_eq!(entry.reserved(None), told(!field), "bit {bit}");
+            assert_eq!(entry.reserved(Some(39)), told(!field || beyond), "bit {bit}");
             assert_eq!(fields(&entry), if field { words } else { [0; 4] }, "bit {bit}");
         }
     }

@@ -1,6 +1,6 @@
 use crate::address::PhysAddr;
 use crate::memory::{Page, Word};
-use crate::vtd::{Bits, beyond_host};
+use crate::vtd::Bits;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Entry of a PASID directory: where 64 PASIDs of a device are. 512 of them fill a page; a directory is 128 to 16,384
@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// | 0 | P, present |
 /// | 1 | FPD, fault processing disable |
 /// | 11:2 | reserved |
-/// | 63:12 | SMPTBLPTR, the PASID table; bits 63:HAW reserved |
+/// | 63:12 | SMPTBLPTR, the PASID table |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(transparent)]
 pub struct PasidDirectoryEntry(Word);
@@ -55,10 +55,10 @@ impl PasidDirectoryEntry {
         PhysAddr(self.raw() & !0xfff)
     }
 
-    /// The reserved bits that are set, with a host address width of `host_width` bits where that is known.
+    /// The reserved bits that are set. Address bits beyond the host address width are reserved too, and not told here.
     #[must_use]
-    pub fn reserved(&self, host_width: Option<u8>) -> Bits {
-        Bits::from(self.raw() & (0xffc | beyond_host(host_width)))
+    pub fn reserved(&self) -> Bits {
+        Bits::from(self.raw() & 0xffc)
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
         let entry = PasidDirectoryEntry::new(0x009c_a003);
         assert!(entry.present() && entry.fault_disabled());
         assert_eq!(entry.pasid_table(), PhysAddr(0x009c_a000));
-        assert!(entry.reserved(Some(39)).is_zero());
+        assert!(entry.reserved().is_zero());
     }
 
     /// Each of the 64 bits alone: reserved, or a field that survives decoding in its own place.
@@ -81,9 +81,7 @@ mod tests {
             let raw = 1 << bit;
             let entry = PasidDirectoryEntry::new(raw);
             let reserved = (2..12).contains(&bit);
-            let told = |told| Bits::from(if told { raw } else { 0 });
-            assert_eq!(entry.reserved(None), told(reserved), "bit {bit}");
-            assert_eq!(entry.reserved(Some(39)), told(reserved || bit >= 39), "bit {bit}");
+            assert_eq!(entry.reserved(), Bits::from(if reserved { raw } else { 0 }), "bit {bit}");
             let kept = u64::from(entry.present()) | u64::from(entry.fault_disabled()) << 1 | entry.pasid_table().0;
             assert_eq!(kept, if reserved { 0 } else { raw }, "bit {bit}");
             assert_eq!(entry.raw(), raw);

@@ -1,6 +1,6 @@
 use crate::address::{DomainId, PhysAddr};
 use crate::vtd::entry_words::entry_words;
-use crate::vtd::{Bits, Cap, Ecap, beyond_host};
+use crate::vtd::{Bits, Ecap};
 entry_words! {
     /// PASID table entry: what the addresses mean that a device emits under one PASID. 64 of them fill a page.
     ///
@@ -212,11 +212,9 @@ impl PasidEntry {
         PhysAddr(self.0[2].get() & !0xfff)
     }
 
-    /// The reserved bits that are set, on a unit with these capabilities and a host address width of `host_width`
-    /// bits, where they are known.
+    /// The reserved bits that are set, on a unit with these extended capabilities where they are known.
     ///
-    /// The top bit of each type in PAT is one of them, bits of DID beyond CAP.ND's width, and bits 63:HAW of a table
-    /// pointer that PGTT makes one to memory. A field that the unit does not support is reserved, too:
+    /// The top bit of each type in PAT is one of them. A field that the unit does not support is reserved, too:
     ///
     /// | field | needs |
     /// |---|---|
@@ -227,39 +225,29 @@ impl PasidEntry {
     /// | EMTE, EMT | ECAP.MTS |
     /// | SRE | ECAP.SRS |
     /// | EAFE | ECAP.EAFS |
-    /// | 258:256, 319:268, 335:320 | ECAP.HPTS, and may be set where that is not known |
     ///
-    /// Not told: more fields of which the specification says so and some units are programmed otherwise (CD and PAT
-    /// without ECAP.MTS, AW and SSPTPTR without ECAP.SSTS, FSPM, WPE and FSPTPTR without ECAP.FSTS).
+    /// Reserved too, and not told here: address bits beyond the host address width, bits of DID beyond CAP.ND, and
+    /// more fields that the unit does not support (CD and PAT without ECAP.MTS, AW and SSPTPTR without ECAP.SSTS,
+    /// FSPM, WPE and FSPTPTR without ECAP.FSTS).
     #[must_use]
-    pub fn reserved(&self, cap: Option<Cap>, ecap: Option<Ecap>, host_width: Option<u8>) -> Bits {
+    pub fn reserved(&self, ecap: Option<Ecap>) -> Bits {
         let unless = |supports: fn(Ecap) -> bool, bits: u64| match ecap {
             Some(ecap) if !supports(ecap) => bits,
             _ => 0,
         };
-        let domain_bits = cap.map_or(16, Cap::domain_id_bits);
-        let beyond_domain = 0xffff & u64::MAX.checked_shl(domain_bits.into()).unwrap_or(0);
-        let translation = self.translation_type();
-        let (second, first) = match translation {
-            PasidTranslation::SecondStage | PasidTranslation::Nested => (beyond_host(host_width), 0),
-            PasidTranslation::FirstStage => (0, beyond_host(host_width)),
-            PasidTranslation::PassThrough | PasidTranslation::Reserved(_) => (0, 0),
-        };
         let masks = [
-            0xc00 | unless(Ecap::execute_requests, 1 << 5) | unless(Ecap::second_stage_accessed_dirty, 1 << 9) | second,
+            0xc00 | unless(Ecap::execute_requests, 1 << 5) | unless(Ecap::second_stage_accessed_dirty, 1 << 9),
             0x8888_8888_007f_0000
-                | beyond_domain
                 | unless(Ecap::scalable_page_walk_coherency, 1 << 23)
                 | unless(Ecap::snoop_control, 1 << 24)
                 | unless(Ecap::memory_types, 0xf << 26),
             0xf00
                 | unless(Ecap::supervisor_requests, 1)
                 | unless(Ecap::execute_requests, 1 << 1)
-                | unless(Ecap::extended_accessed, 1 << 7)
-                | first,
+                | unless(Ecap::extended_accessed, 1 << 7),
             !0,
-            0xff8 | unless(Ecap::permission_tables, !0xff8),
-            !0xffff | unless(Ecap::permission_tables, 0xffff),
+            !0,
+            !0,
             !0,
             !0,
         ];
@@ -356,14 +344,14 @@ mod tests {
             assert!(entry.present() && !entry.fault_disabled());
             assert_eq!((entry.translation_type(), entry.address_width()), (PasidTranslation::SecondStage, 2));
             assert_eq!((entry.second_stage_table(), entry.domain()), (PhysAddr(table), DomainId(domain)));
-            assert!(entry.reserved(Some(Cap(0x00d2_008c_222f_0606)), Some(ecap), Some(39)).is_zero());
+            assert!(entry.reserved(Some(ecap)).is_zero());
         }
         let (ecap, entries) = FIRST_STAGE;
         for (table, domain) in entries {
             let entry = PasidEntry::new([0x49, u64::from(domain), table, 0, 0, 0, 0, 0]);
             assert_eq!((entry.translation_type(), entry.first_stage_paging_mode()), (PasidTranslation::FirstStage, 0));
             assert_eq!((entry.first_stage_table(), entry.domain()), (PhysAddr(table), DomainId(domain)));
-            assert!(entry.reserved(Some(Cap(0x00d2_008c_222f_0606)), Some(ecap), Some(39)).is_zero());
+            assert!(entry.reserved(Some(ecap)).is_zero());
         }
     }
 
@@ -386,15 +374,10 @@ mod tests {
             // The types in PAT are read whole, with their reserved bits.
             let pat_top = (96..128).contains(&bit) && bit % 4 == 3;
             let nothing = matches!(bit, 10..=11 | 80..=86 | 136..=139 | 192..);
-            let newer = matches!(bit, 256..=258 | 268..=319 | 320..=335);
-            let told = |told| Bits::from(if told { words } else { [0; 8] });
+            let told = if nothing || pat_top { words } else { [0; 8] };
             let kept = if nothing { [0; 8] } else { words };
-            let reserved = nothing || pat_top;
-            assert_eq!(entry.reserved(None, None, None), told(reserved && !newer), "bit {bit}");
-            assert_eq!(entry.reserved(Some(Cap(6)), Some(Ecap(!0)), None), told(reserved && !newer), "bit {bit}");
-            let without = Ecap(!(1 << 55));
-            assert_eq!(entry.reserved(None, Some(without), Some(39)), told(reserved), "bit {bit}");
-            assert_eq!(entry.reserved(Some(Cap(2)), None, None), told(reserved && !newer || (72..80).contains(&bit)));
+            assert_eq!(entry.reserved(None), Bits::from(told), "bit {bit}");
+            assert_eq!(entry.reserved(Some(Ecap(!0))), Bits::from(told), "bit {bit}");
             assert_eq!(fields(&entry), kept, "bit {bit}");
         }
     }
@@ -414,25 +397,12 @@ mod tests {
         let others = [(5, 30), (9, 45), (87, 48), (88, 7), (128, 31), (129, 30), (135, 34)];
         for (bit, needs) in others.into_iter().chain(memory_types) {
             let words = with_bits(bit..=bit);
-            let reserved = |ecap| PasidEntry::new(words).reserved(None, ecap, None);
+            let reserved = |ecap| PasidEntry::new(words).reserved(ecap);
             assert_eq!(reserved(Some(Ecap(!(1 << needs)))), Bits::from(words), "bit {bit}");
             assert!(reserved(Some(Ecap(1 << needs))).is_zero() && reserved(None).is_zero(), "bit {bit}");
         }
-        let bare = PasidEntry::new([!0; 8]).reserved(None, Some(Ecap(0)), Some(39));
+        let bare = PasidEntry::new([!0; 8]).reserved(Some(Ecap(0)));
         assert_eq!(bare, Bits::from([0xe20, 0x8888_8888_3dff_0000, 0xf83, !0, !0, !0, !0, !0]));
-    }
-
-    /// A pointer that PGTT makes one to memory; that of a nested first stage is an input of the second stage.
-    #[test]
-    fn a_table_in_use_lies_in_the_machine() {
-        for (pgtt, second, first) in [(1, false, true), (2, true, false), (3, true, false), (4, false, false)] {
-            let words = [1 << 39 | pgtt << 6, 0, 1 << 39, 0, 0, 0, 0, 0];
-            let entry = PasidEntry::new(words);
-            let beyond = |told: bool| if told { 1 << 39 } else { 0 };
-            let expected = Bits::from([beyond(second), 0, beyond(first), 0, 0, 0, 0, 0]);
-            assert_eq!(entry.reserved(None, None, Some(39)), expected, "PGTT {pgtt}");
-            assert!(entry.reserved(None, None, Some(40)).is_zero() && entry.reserved(None, None, None).is_zero());
-        }
     }
 
     #[test]
