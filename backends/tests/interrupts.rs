@@ -15,8 +15,9 @@ type Capture = (&'static str, &'static str, &'static str, &'static str, &'static
 
 const LISTING: &str = "ir_translation_struct.txt";
 
-const CAPTURES: [Capture; 5] = [
+const CAPTURES: [Capture; 6] = [
     ("intremap", "mem.lime.xz", "mem.json", "regs.json", LISTING),
+    ("scalable-first-stage", "mem.lime.xz", "mem.json", "regs.json", LISTING),
     ("kdump-on", "mem.first.lime.xz", "mem.first.json", "regs.first.json", LISTING),
     ("kdump-on", "vmcore.lime.xz", "vmcore.json", "regs.first.json", LISTING),
     ("kdump-on", "mem.lime.xz", "mem.old-rtaddr.json", "regs.first.json", LISTING),

@@ -5,11 +5,12 @@ use core::ops::BitAnd;
 
 /// What a request wants to do with memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum Access {
     /// A DMA read.
-    Read,
+    Read = Permissions::READ.0,
     /// A DMA write.
-    Write,
+    Write = Permissions::WRITE.0,
 }
 
 impl fmt::Display for Access {
@@ -56,10 +57,7 @@ impl Permissions {
     /// Whether this access is let through.
     #[must_use]
     pub const fn allow(self, access: Access) -> bool {
-        match access {
-            Access::Read => self.read(),
-            Access::Write => self.write(),
-        }
+        self.0 & access as u8 != 0
     }
 }
 

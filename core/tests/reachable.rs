@@ -9,10 +9,10 @@ use iopt::coalesce::DeviceRange;
 use iopt::memory::Page;
 use iopt::vtd::{Cause, Fault, FaultReason};
 use iopt::walk::Scratch;
-use iopt::{Access, Iova};
+use iopt::{Access, Iova, IovaRange};
 
 /// The ranges, and what parts them, in the order in which they come.
-fn ranges(tables: &Tables) -> Vec<Result<DeviceRange, Fault>> {
+fn ranges(tables: &Tables) -> Vec<Result<DeviceRange, (IovaRange, Fault)>> {
     tables.with(|memory| {
         let device = unit().device(memory, SOURCE, &mut { Page::ZERO }, |_| ()).unwrap();
         let ranges = unit().ranges(memory, &mut Scratch::new()).map(Result::unwrap).collect::<Vec<_>>();
@@ -23,10 +23,8 @@ fn ranges(tables: &Tables) -> Vec<Result<DeviceRange, Fault>> {
 /// Page by page from `first` to `last`: in a range if it translates, to the same memory.
 fn agrees_with_translation(tables: &Tables, first: u64, last: u64) {
     let found = ranges(tables);
-    let starts: Vec<u64> = found
-        .iter()
-        .map(|item| item.map_or_else(|fault| fault.place.iova.unwrap().0, |range| range.iova.first().0))
-        .collect();
+    let starts: Vec<u64> =
+        found.iter().map(|item| item.map_or_else(|(gap, _)| gap.first().0, |range| range.iova.first().0)).collect();
     assert!(starts.is_sorted(), "{starts:x?}");
     tables.with(|memory| {
         let mut copy = Page::ZERO;
@@ -45,7 +43,10 @@ fn agrees_with_translation(tables: &Tables, first: u64, last: u64) {
 }
 
 fn causes(tables: &Tables) -> Vec<(u64, Option<FaultReason>, Cause)> {
-    let fault = |fault: Fault| (fault.place.iova.unwrap().0, fault.reason, fault.cause);
+    let fault = |(gap, fault): (IovaRange, Fault)| {
+        assert_eq!(fault.place.iova, Some(gap.first()));
+        (gap.first().0, fault.reason, fault.cause)
+    };
     ranges(tables).into_iter().filter_map(|item| item.err().map(fault)).collect()
 }
 

@@ -56,7 +56,7 @@ mod tests {
         let expected = "  \
   context          table 0x1000           entry     2 = 0x5001
   PASID directory  table 0xffffffffff000  entry 16383 = 0x6001
-  PASID table      table 0x6000           entry    63 = 0x700000000000000000020000000000000041
+  PASID            table 0x6000           entry    63 = 0x700000000000000000020000000000000041
 ";
         assert_eq!(Path(&path).to_string(), expected);
         assert_eq!(Path(&[]).to_string(), "");

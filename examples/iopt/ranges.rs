@@ -10,9 +10,8 @@ use crate::tally::Tally;
 use crate::{human, units};
 use iopt::coalesce::{Coalescer, DeviceRange, Join, MappedRange};
 use iopt::memory::PhysReader;
-use iopt::vtd::{AddressSpace, Device, Fault, Unit};
+use iopt::vtd::{AddressSpace, Cause, Device, Fault, Unit};
 use iopt::walk::{Scratch, Step};
-use iopt::{DomainId, Pasid, SourceId};
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -47,10 +46,7 @@ struct Listing<'o> {
 }
 
 struct Owner {
-    source_id: SourceId,
-    pasid: Option<Pasid>,
-    domain: Option<DomainId>,
-    blocked: bool,
+    device: Device,
     /// How many digits the device's addresses have.
     digits: usize,
     ranges: u64,
@@ -122,10 +118,7 @@ impl<'o> Listing<'o> {
         let domain = device.domain();
         let last = device.space.input().map_or(0, |input| input.last().0);
         self.owner = Some(Owner {
-            source_id: device.source_id,
-            pasid: device.pasid,
-            domain,
-            blocked: matches!(device.space, AddressSpace::Blocked(_)),
+            device: *device,
             digits: usize::try_from(last.checked_ilog2().unwrap_or(0) >> 2).unwrap_or(0).saturating_add(1),
             ranges: 0,
             faults: 0,
@@ -148,7 +141,9 @@ impl<'o> Listing<'o> {
     /// A device under whose heading nothing stands must not look forgotten. That of a blocked one says enough.
     fn end_device(&mut self) -> io::Result<()> {
         match self.owner.take() {
-            Some(Owner { ranges: 0, faults, blocked: false, .. }) if !self.output.is_json() => {
+            Some(Owner { device, ranges: 0, faults, .. })
+                if !self.output.is_json() && !matches!(device.space, AddressSpace::Blocked(_)) =>
+            {
                 writeln!(self.output, "  nothing mapped{}", if faults == 0 { "" } else { " that can be followed" })
             }
             _ => Ok(()),
@@ -158,7 +153,7 @@ impl<'o> Listing<'o> {
     fn fault(&mut self, fault: &Fault) -> io::Result<()> {
         if let Some(owner) = &mut self.owner {
             // What is wrong on the way to the next PASID is none of this one's.
-            if (fault.place.source_id, fault.place.pasid) == (Some(owner.source_id), owner.pasid) {
+            if (fault.place.source_id, fault.place.pasid) == (Some(owner.device.source_id), owner.device.pasid) {
                 owner.faults = owner.faults.saturating_add(1);
             }
         }
@@ -166,9 +161,29 @@ impl<'o> Listing<'o> {
     }
 
     fn mapped_range(&mut self, range: &MappedRange) -> io::Result<()> {
-        let Some(&Owner { source_id, pasid, domain: Some(domain), .. }) = self.owner.as_ref() else { return Ok(()) };
+        let Some(Device { source_id, pasid, .. }) = self.owner.as_ref().map(|owner| owner.device) else {
+            return Ok(());
+        };
+        let Some(domain) = self.owner.as_ref().and_then(|owner| owner.device.domain()) else { return Ok(()) };
         self.mapped = self.mapped.saturating_add(range.iova.size());
-        self.range(&DeviceRange::new(source_id, pasid, domain, range))
+        let range = DeviceRange::new(source_id, pasid, domain, range);
+        self.range(&range)?;
+        if self.output.is_json() { Ok(()) } else { self.unreachable(&range) }
+    }
+
+    /// Interrupt addresses in a range are no memory to the device.
+    fn unreachable(&mut self, range: &DeviceRange) -> io::Result<()> {
+        let Some(Owner { device, digits, .. }) = &self.owner else { return Ok(()) };
+        let width = digits.saturating_add(2);
+        for (part, fault) in device.reachable(*range).filter_map(Result::err) {
+            let (first, last, size) = (part.first().0, part.last().0, human::size(part.size()));
+            let what = match fault.cause {
+                Cause::InterruptRequest => "of it interrupts, which never come to the tables",
+                _ => "of it refused, since it leads to interrupt addresses",
+            };
+            writeln!(self.output, "  {first:#0width$x} - {last:#0width$x}  {size:>10}  --  {what}")?;
+        }
+        Ok(())
     }
 
     fn range(&mut self, range: &DeviceRange) -> io::Result<()> {

@@ -79,7 +79,7 @@ fn a_refused_request_shows_whole_entries() {
   root             table 0x1000          entry   0 = 0x2001
   context          table 0x2000          entry   0 = 0x4009
   PASID directory  table 0x4000          entry   0 = 0x5001
-  PASID table      table 0x5000          entry   7 = 0xb000000000000000000400000000000001c3
+  PASID            table 0x5000          entry   7 = 0xb000000000000000000400000000000001c3
 ";
     assert_eq!((run.status, run.stdout.as_str(), run.stderr.as_str()), (1, expected, ""));
     let run = iopt_on(&image(), ROOT, "translate 00:00.0@1 0xffffff8000000000 w --json");

@@ -31,7 +31,7 @@ Unit 0  root 0x1000, scalable mode
     assert_eq!((run.status, run.stdout.as_str()), (1, expected));
     let entry = "0xb000000000000000000400000000000001c3";
     let expected = format!(
-        "00:00.0@7 fault 0x5b SPT.4.x at PASID table table 0x5000 entry 7 = {entry}: PGTT is reserved (expected 1 to \
+        "00:00.0@7 fault 0x5b SPT.4.x at PASID table 0x5000 entry 7 = {entry}: PGTT is reserved (expected 1 to \
          4), not recorded (FPD)\n\
          00:00.2@0 fault 0x50 SPD.1 at context table 0x2000 entry 2 = 0x99001: its table can't be read: page 0x99000 \
          is not in the memory image (a hole)\n"

@@ -117,6 +117,27 @@ Unit 0  root 0x1000, legacy mode
     assert_eq!(human, "00:00.1 write 0x1234 -> 0x1234 (pass-through, rw)\n");
 }
 
+/// People see what of a range is no memory; the lines of JSON say what the tables map.
+#[test]
+fn interrupt_addresses_in_a_range_are_shown_for_what_they_are() {
+    let mut words = SMALL[..3].to_vec();
+    // 1 GiB over the interrupt addresses, and a page that leads into them.
+    words.extend([(0x3018, 0x1_0000_0083), (0x3000, 0x4003), (0x4000, 0x5003), (0x5000, 0xfee0_0003)]);
+    let image = raw(6, &words);
+    let run = iopt_on(&image, "0x1000", "ranges");
+    let expected = "\
+Unit 0  root 0x1000, legacy mode
+00:00.0  domain 5  3-level second stage at 0x3000  faults not recorded
+  0x0000000000 - 0x0000000fff       4 KiB  rw  -> 0xfee00000      (4 KiB pages)
+  0x0000000000 - 0x0000000fff       4 KiB  --  of it refused, since it leads to interrupt addresses
+  0x00c0000000 - 0x00ffffffff       1 GiB  rw  -> 0x100000000     (1 GiB pages)
+  0x00fee00000 - 0x00feefffff       1 MiB  --  of it interrupts, which never come to the tables
+1 device, 2 ranges, 1 GiB mapped, 0 faults
+";
+    assert_eq!((run.status, run.stdout.as_str(), run.stderr.as_str()), (0, expected, ""));
+    assert_eq!(iopt_on(&image, "0x1000", "ranges --json").json().len(), 2);
+}
+
 #[test]
 fn a_root_outside_of_the_image_is_a_fault() {
     let run = iopt_line("ranges --json --root 0x99000000");

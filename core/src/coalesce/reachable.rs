@@ -16,7 +16,7 @@ impl Device {
     /// What of `range`, which this device's tables map, its requests can reach.
     ///
     /// The interrupt address range parts it: requests without PASID to it never come to the tables, and nothing may
-    /// lead into it. Each such part is a [`Fault`] in its place. Pages are those of the range's smallest leaf; where
+    /// lead into it. Each such part is told with its [`Fault`], in its place. Pages are those of the range's smallest leaf; where
     /// its memory is not consecutive it is not judged.
     ///
     /// ```
@@ -39,13 +39,16 @@ impl Device {
     /// for range in unit.ranges(&memory, &mut Scratch::new()) {
     ///     parts.extend(device.reachable(range?));
     /// }
-    /// let [Ok(below), Err(interrupts), Ok(above)] = &parts[..] else { panic!("{parts:?}") };
+    /// let [Ok(below), Err((part, fault)), Ok(above)] = &parts[..] else { panic!("{parts:?}") };
     /// assert_eq!(below.to_string(), "00:01.0 0xc0000000-0xfedfffff -> 0x100000000 rw");
-    /// assert_eq!(interrupts.cause, Cause::InterruptRequest);
+    /// assert_eq!((part.to_string().as_str(), fault.cause), ("0xfee00000-0xfeefffff", Cause::InterruptRequest));
     /// assert_eq!(above.to_string(), "00:01.0 0xfef00000-0xffffffff -> 0x13ef00000 rw");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn reachable(&self, range: DeviceRange) -> impl Iterator<Item = Result<DeviceRange, Fault>> + use<> {
+    pub fn reachable(
+        &self,
+        range: DeviceRange,
+    ) -> impl Iterator<Item = Result<DeviceRange, (IovaRange, Fault)>> + use<> {
         Reachable {
             rest: Some(range),
             with_pasid: self.with_pasid,
@@ -95,7 +98,7 @@ fn part(range: &DeviceRange, first: u64, last: u64) -> Option<DeviceRange> {
 }
 
 impl Iterator for Reachable {
-    type Item = Result<DeviceRange, Fault>;
+    type Item = Result<DeviceRange, (IovaRange, Fault)>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -108,6 +111,6 @@ impl Iterator for Reachable {
         }
         self.rest = gap.last().0.checked_add(1).and_then(|next| part(&range, next, last));
         let place = Place { iova: Some(gap.first()), ..self.place };
-        Some(Err(Fault::new(reason, cause, place, self.fault_disabled)))
+        Some(Err((gap, Fault::new(reason, cause, place, self.fault_disabled))))
     }
 }

@@ -146,7 +146,7 @@ impl Device {
                 };
                 let (format, root, inner) = (&first.format, first.root, second.inner());
                 match translate_nested(reader, format, root, &inner, iova, access, copy, visit) {
-                    Ok(translation) => self.judge_output(iova, translation, second_stage),
+                    Ok(translation) => self.judge_second_stage(iova, access, Ok(translation)),
                     Err(refusal) => Err(self.refused_by_both(iova, access, refusal)),
                 }
             }
@@ -196,7 +196,7 @@ impl Device {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn judge_second_stage(
         &self,
         iova: Iova,
@@ -204,12 +204,13 @@ impl Device {
         found: Result<Translation, Refusal>,
     ) -> Result<Translation, Fault> {
         match found {
-            Ok(translation) => self.judge_output(iova, translation, second_stage),
+            Ok(translation) if !into_interrupts(&translation) => Ok(translation),
+            Ok(translation) => Err(self.interrupts(iova, &translation, second_stage)),
             Err(refusal) => Err(self.refused_by_second_stage(Some(iova), access, refusal)),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn judge_first_stage(
         &self,
         iova: Iova,
@@ -217,26 +218,18 @@ impl Device {
         found: Result<Translation, Refusal>,
     ) -> Result<Translation, Fault> {
         match found {
-            Ok(translation) => self.judge_output(iova, translation, first_stage),
+            Ok(translation) if !into_interrupts(&translation) => Ok(translation),
+            Ok(translation) => Err(self.interrupts(iova, &translation, first_stage)),
             Err(refusal) => Err(self.refused_by_first_stage(Some(iova), access, refusal)),
         }
     }
 
     /// Nothing may lead into the interrupt address range.
-    #[inline]
-    fn judge_output(
-        &self,
-        iova: Iova,
-        translation: Translation,
-        entry: fn(Visit) -> PathEntry,
-    ) -> Result<Translation, Fault> {
+    #[cold]
+    fn interrupts(&self, iova: Iova, translation: &Translation, entry: fn(Visit) -> PathEntry) -> Fault {
         let page = PhysRange::block(translation.phys, translation.page_size_log2);
-        if overlaps_interrupts(page) {
-            let cause = Cause::InterruptRangeOutput(page.first());
-            let reason = self.reasons().interrupt_range;
-            return Err(self.at(Some(iova), translation.leaf.map(entry), reason, cause));
-        }
-        Ok(translation)
+        let cause = Cause::InterruptRangeOutput(page.first());
+        self.at(Some(iova), translation.leaf.map(entry), self.reasons().interrupt_range, cause)
     }
 
     fn pass_through(&self, iova: Iova, host_address_width: Option<u8>) -> Result<Translation, Fault> {
@@ -251,7 +244,7 @@ impl Device {
             permissions: Permissions::READ_WRITE,
             leaf: None,
         };
-        self.judge_output(iova, translation, second_stage)
+        self.judge_second_stage(iova, Access::Read, Ok(translation))
     }
 
     /// A fault at the entry that leads to the page tables.
@@ -261,10 +254,11 @@ impl Device {
     }
 }
 
-/// Whether any byte of `memory` is an interrupt address.
-#[inline]
-pub(crate) fn overlaps_interrupts(memory: PhysRange) -> bool {
-    memory.first().0 <= INTERRUPT_RANGE.1 && memory.last().0 >= INTERRUPT_RANGE.0
+/// Whether any byte of the page is an interrupt address.
+#[inline(always)]
+fn into_interrupts(translation: &Translation) -> bool {
+    let inside = 1u64.wrapping_shl(translation.page_size_log2.into()).wrapping_sub(1);
+    translation.phys.0 & !inside <= INTERRUPT_RANGE.1 && translation.phys.0 | inside >= INTERRUPT_RANGE.0
 }
 
 impl From<Place> for PathEntry {

@@ -2,7 +2,8 @@
 
 use crate::builder::ROOT;
 use crate::common;
-use crate::request::{AT_CONTEXT, AT_ROOT, PASID, RID_PASID, Request, twins};
+use crate::judge::twins;
+use crate::request::{AT_CONTEXT, AT_ROOT, PASID, RID_PASID, Request};
 use crate::{HOST_WIDTH, PASIDE, Reason, SMTS, bit_of, hole, reserved};
 use iopt::memory::Page;
 use iopt::vtd::{Bits, Cause, Structure, TranslationMode};
@@ -92,6 +93,9 @@ fn each_reserved_bit_of_the_half_in_use_is_0x3a() {
             let invalid = valid.clone().flip_bit(AT_ROOT, bit);
             twins("half", &valid, &invalid, SRT_3, reserved(bit_of::<2>(bit)), (AT_ROOT, 1));
         }
+        // Beyond a host whose width is not known there may be a table, but here there is none.
+        let unknown = Request { host_width: None, ..valid.clone().flip_bit(AT_ROOT, 50) };
+        assert_eq!(unknown.ask().0.unwrap_err().reason.unwrap().code(), SCT_1.0);
         // Nothing in the half that the request does not use counts, be that present or not.
         for other in (64..128).map(|bit| 1 << (bit - 64)).chain([!0, 0xfff]) {
             valid.clone().set(valid.addr(AT_ROOT) + 8, other).passes("other half");
@@ -132,6 +136,8 @@ fn each_reserved_bit_of_a_context_entry_is_0x42() {
         let several = valid.clone().flip_bit(AT_CONTEXT, 5).flip_bit(AT_CONTEXT, 130).flip_bit(AT_CONTEXT, 255);
         let bits = Bits::from([1 << 5, 0, 1 << 2, 1 << 63]);
         twins("several", &valid, &several, SCT_3, reserved(bits), (AT_CONTEXT, 2));
+        let unknown = Request { host_width: None, ..valid.clone().flip_bit(AT_CONTEXT, 50) };
+        assert_eq!(unknown.ask().0.unwrap_err().reason.unwrap().code(), 0x50);
         // DTE and PRE concern other kinds of requests.
         for bit in [2, 4] {
             valid.clone().flip_bit(AT_CONTEXT, bit).passes("dte, pre");

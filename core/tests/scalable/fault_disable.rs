@@ -1,6 +1,7 @@
 //! FPD keeps hardware from recording a fault, never from refusing the request.
 
-use crate::request::{AT_CONTEXT, AT_DIRECTORY, AT_PASID, Request, UNQUALIFIED};
+use crate::judge::UNQUALIFIED;
+use crate::request::{AT_CONTEXT, AT_DIRECTORY, AT_PASID, Request};
 use crate::{FPD, defects};
 use iopt::memory::Page;
 

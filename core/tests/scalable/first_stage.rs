@@ -1,6 +1,7 @@
 //! What fails in first-stage page tables.
 
-use crate::request::{AT_CONTEXT, AT_PASID, Kind, PHYS, Request, twins};
+use crate::judge::twins;
+use crate::request::{AT_CONTEXT, AT_PASID, Kind, PHYS, Request};
 use crate::{HOST_WIDTH, RID_PRIV, Reason, hole, reserved};
 use iopt::vtd::Cause;
 use iopt::{Access, PhysAddr};

@@ -20,10 +20,18 @@ mod context;
 mod defects;
 mod fault_disable;
 mod first_stage;
+mod judge;
+mod kinds;
+mod naive;
 mod order;
 mod pasid;
+mod random;
 mod request;
 mod second_stage;
+mod sizes;
+mod unreadable;
+mod walk;
+mod walk_faults;
 
 use iopt::vtd::Cause;
 

@@ -2,7 +2,7 @@
 
 use crate::defects;
 use crate::request::Request;
-use iopt::vtd::Fault;
+use iopt::vtd::{Cause, Fault, FaultReason, INTERRUPT_RANGE};
 
 /// How a request fails: the fault, and how many entries were seen.
 fn failing(request: &Request) -> (Fault, usize) {
@@ -31,24 +31,27 @@ fn of_any_two_defects_the_earlier_wins() {
     }
 }
 
-/// The order is that of the specification, and the list above has all reasons in it.
+/// Every reason of scalable mode is in the lists above, or has a reason not to be.
 #[test]
 fn the_defects_are_every_reason_that_tables_can_produce() {
     let mut codes: Vec<u8> =
         defects::requests().iter().flat_map(|base| defects::of(base).into_iter().map(|defect| defect.code)).collect();
+    codes.push(0x31); // has a test of its own, in legacy mode
+    codes.extend(0x74..=0x77); // nested
+    codes.extend([0x32, 0x44, 0x47]); // ATS and page requests
+    codes.extend([0x5c, 0x82]); // execute requests
+    codes.extend([0x7c, 0x7d, 0x90, 0x91]); // writing accessed and dirty bits, which a reader does not do
+    codes.push(0x86); // no first-stage entry denies a read otherwise than by P and U/S
+    codes.extend([0x33, 0x43, 0x88, 0x89]); // their conditions are not confirmed
     codes.sort_unstable();
     codes.dedup();
-    let expected = [
-        0x30, 0x38, 0x39, 0x3a, 0x40, 0x41, 0x42, 0x45, 0x46, 0x48, 0x50, 0x51, 0x52, 0x58, 0x59, 0x5a, 0x5b, 0x5d,
-        0x70, 0x71, 0x72, 0x73, 0x78, 0x79, 0x7a, 0x7b, 0x80, 0x81, 0x83, 0x84, 0x85, 0x87,
-    ];
-    assert_eq!(codes, expected);
+    let all: Vec<u8> = FaultReason::ALL.iter().map(|reason| reason.code()).filter(|&code| code >= 0x30).collect();
+    assert_eq!(codes, all);
 }
 
 /// Interrupts are told from other requests before anything is looked at, even the mode.
 #[test]
 fn an_interrupt_without_pasid_is_one_whatever_the_tables_say() {
-    use iopt::vtd::{Cause, INTERRUPT_RANGE};
     for base in defects::requests().into_iter().filter(|base| base.pasid.is_none()) {
         for defect in defects::of(&base) {
             for iova in [INTERRUPT_RANGE.0, INTERRUPT_RANGE.0 + 0x123, INTERRUPT_RANGE.1] {

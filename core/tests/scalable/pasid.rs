@@ -1,6 +1,7 @@
 //! What fails between the PASID directory and the page tables.
 
-use crate::request::{AT_CONTEXT, AT_DIRECTORY, AT_PASID, Kind, Request, twins};
+use crate::judge::twins;
+use crate::request::{AT_CONTEXT, AT_DIRECTORY, AT_PASID, Kind, Request};
 use crate::{
     CAP, EAFS, ERS, FSTS, MTS, NEST, PT, RID_PRIV, RPRIVS, Reason, SC, SMPWCS, SRS, SSADS, SSTS, bit_of, hole, reserved,
 };

@@ -1,11 +1,11 @@
 use crate::builder::{Builder, PASS_THROUGH, ROOT, first_stage, second_stage};
 use crate::common::{Copying, Words};
-use crate::{ADDRESS, CAP, ECAP, HOST_WIDTH, LARGE, PASIDE, RPS, RW, Reason, USER};
+use crate::{ADDRESS, CAP, ECAP, HOST_WIDTH, LARGE, PASIDE, RPS, RW, USER};
 use iopt::memory::{Page, PhysReader};
 use iopt::radix::Translation;
-use iopt::vtd::{Bits, Cap, Cause, Device, Ecap, Fault, FaultReason, PathEntry, Place, Rtaddr, Structure, Unit};
+use iopt::vtd::{Bits, Cap, Device, Ecap, Fault, PathEntry, Rtaddr, Structure, Unit};
 use iopt::walk::{Scratch, Step};
-use iopt::{Access, Iova, Pasid, Permissions, PhysAddr, Requester, SourceId};
+use iopt::{Access, Iova, Pasid, PhysAddr, Requester, SourceId};
 
 /// Bus 1, device 2, function 3: the lower half.
 pub const SOURCE: SourceId = SourceId::new(1, 0x13);
@@ -22,9 +22,6 @@ pub const AT_ROOT: usize = 0;
 pub const AT_CONTEXT: usize = 1;
 pub const AT_DIRECTORY: usize = 2;
 pub const AT_PASID: usize = 3;
-
-/// No FPD keeps these from being recorded: they are found before a context entry is read.
-pub const UNQUALIFIED: [u8; 6] = [0x30, 0x31, 0x38, 0x39, 0x3a, 0x40];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -125,6 +122,11 @@ impl Request {
         Self { pasid: None, ..self }
     }
 
+    /// The same of another PASID.
+    pub fn asking(self, pasid: Pasid) -> Self {
+        Self { pasid: Some(pasid), ..self }
+    }
+
     pub fn unknown(self) -> Self {
         Self { cap: None, ecap: None, host_width: None, ..self }
     }
@@ -186,7 +188,7 @@ impl Request {
 
     /// Where the entry of this place on the path is: structure, table, index, and how many words it has. What a
     /// pointer leads to is taken as it is, valid or not.
-    fn step(&self, at: usize) -> (Structure, u64, u64, u64) {
+    pub fn step(&self, at: usize) -> (Structure, u64, u64, u64) {
         let pointer = |at: usize, word: u64| self.words().get(self.addr(at) + 8 * word) & !0xfff;
         match at {
             0 => (Structure::Root, ROOT, self.source.bus().into(), 2),
@@ -216,7 +218,7 @@ impl Request {
 
     /// The table that the entry here is in.
     pub fn table(&self, at: usize) -> u64 {
-        self.step(at).1 + if at == AT_DIRECTORY { self.step(at).2 * 8 & !0xfff } else { 0 }
+        self.step(at).1 + if at == AT_DIRECTORY { (self.step(at).2 * 8) & !0xfff } else { 0 }
     }
 
     /// Where on the path the page-table entry of this level is.
@@ -302,73 +304,4 @@ impl Request {
         }
         None
     }
-
-    /// It is let through, by a path of this many entries.
-    pub fn succeeds(&self, name: &str, seen: usize) {
-        let (found, path) = self.ask();
-        let found = found.unwrap_or_else(|fault| panic!("{name}: {fault}"));
-        assert_eq!(path, self.path(seen), "{name}");
-        let all = path[4..].iter().fold(USER, |all, entry| all & entry.entry.words()[0]);
-        let granted = match self.kind {
-            Kind::First => Permissions::new(all & 5 == 5, all == 7),
-            _ => Permissions::new(all & 1 != 0, all & 2 != 0),
-        };
-        assert_eq!(found.permissions, granted, "{name}");
-        match found.leaf {
-            Some(leaf) => {
-                let inside = (1 << found.page_size_log2) - 1;
-                assert_eq!(u32::from(found.page_size_log2), 3 + 9 * u32::from(leaf.level), "{name}");
-                let base = leaf.raw & ADDRESS & !inside;
-                assert_eq!(found.phys.0, base | self.iova & inside, "{name}");
-                assert_eq!((self.level(leaf.level) + 1, leaf.table), (seen, path[seen - 1].table), "{name}");
-                assert_eq!((path[seen - 1].index, path[seen - 1].entry), (leaf.index, leaf.raw.into()), "{name}");
-            }
-            None => assert_eq!((found.phys.0, self.kind), (self.iova, Kind::PassThrough), "{name}"),
-        }
-    }
-
-    /// The whole path is let through.
-    pub fn passes(&self, name: &str) {
-        self.succeeds(name, self.length());
-    }
-
-    /// Where the entry `at` is, and whose requests it concerns if that is where they fail.
-    pub fn place(&self, at: usize, seen: usize) -> Place {
-        let (structure, table, index, _) = self.step(at);
-        Place {
-            structure,
-            table: PhysAddr(table),
-            index: index as u16,
-            entry: (seen > 0).then(|| self.entry(at)),
-            source_id: Some(self.source),
-            // RID_PASID is known from the directory on.
-            pasid: if at < AT_DIRECTORY { self.pasid } else { Some(self.selected()) },
-            iova: Some(Iova(self.iova)),
-        }
-    }
-
-    /// It is refused with this reason at the entry `at`, after `seen` entries were fetched.
-    pub fn fails(&self, name: &str, (code, short): Reason, cause: Cause, at: usize, seen: usize) {
-        let (found, path) = self.ask();
-        let fault = found.map_or_else(|fault| fault, |found| panic!("{name}: {found:?}"));
-        let line = fault.to_string();
-        assert_eq!(fault.reason.map(FaultReason::code), Some(code), "{name}: {line}");
-        assert_eq!(fault.reason.map(FaultReason::name), Some(short), "{name}: {line}");
-        assert_eq!(fault.cause, cause, "{name}: {line}");
-        let place = self.place(at, seen);
-        assert_eq!(fault.place, place, "{name}: {line}");
-        assert_eq!(path, self.path(seen), "{name}: {line}");
-        let disabled = (1..seen.min(4)).any(|at| self.entry(at).words()[0] & crate::FPD != 0);
-        assert_eq!(fault.suppressed, disabled && !UNQUALIFIED.contains(&code), "{name}: {line}");
-        assert_eq!(line.lines().count(), 1, "{name}: {line}");
-        let who = Requester { source_id: self.source, pasid: place.pasid };
-        let start = format!("{who} iova {:#x} fault {code:#04x} {short} at {place}: ", self.iova);
-        assert_eq!(line, format!("{start}{cause}"), "{name}");
-    }
-}
-
-/// A request that succeeds, and one that differs in one thing and does not.
-pub fn twins(name: &str, valid: &Request, invalid: &Request, reason: Reason, cause: Cause, (at, seen): (usize, usize)) {
-    valid.passes(name);
-    invalid.fails(&format!("invalid-{name}"), reason, cause, at, seen);
 }

@@ -1,6 +1,7 @@
 //! What fails in second-stage page tables, and where requests pass through.
 
-use crate::request::{AT_PASID, Kind, Request, twins};
+use crate::judge::twins;
+use crate::request::{AT_PASID, Kind, Request};
 use crate::{CAP, HOST_WIDTH, Reason, SC, hole, reserved};
 use iopt::vtd::{Cause, WidthLimit};
 use iopt::{Access, PhysAddr};

@@ -2,11 +2,14 @@
 //! for. They are written as raw images, so that a reader maps them.
 
 use crate::random_bytes;
+use iopt::vtd::Rtaddr;
 use std::io::{self, Seek, SeekFrom, Write};
 
 /// What the image holds.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageSpec {
+    /// What kind of page tables the device has.
+    pub kind: ImageKind,
     /// How many level-1 tables; the tables above come on top, one for 512 of them.
     pub leaf_tables: usize,
     /// How many of the 512 entries of each leaf table are present, at random places unless it is all of them.
@@ -17,17 +20,68 @@ pub struct ImageSpec {
     pub scattered: bool,
 }
 
-/// Where the root table of every such image is, in legacy mode.
-pub const ROOT: u64 = 0x1000;
-/// Where the context table is.
+/// The translation that a unit does. The leaves are the same in all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageKind {
+    /// Second-stage page tables of legacy mode.
+    Legacy,
+    /// Second-stage page tables of scalable mode.
+    SecondStage,
+    /// First-stage page tables.
+    FirstStage,
+    /// First-stage page tables behind a second stage that maps each address to itself, with leaves of 1 GiB.
+    Nested,
+}
+
+impl ImageKind {
+    /// Every kind, with its name.
+    pub const ALL: [(&str, Self); 4] = [
+        ("legacy", Self::Legacy),
+        ("second-stage", Self::SecondStage),
+        ("first-stage", Self::FirstStage),
+        ("nested", Self::Nested),
+    ];
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(other, _)| *other == name).map(|(_, kind)| kind)
+    }
+
+    /// The root table address register of the image's unit.
+    pub const fn rtaddr(self) -> Rtaddr {
+        match self {
+            Self::Legacy => Rtaddr(ROOT),
+            _ => Rtaddr(ROOT | 1 << 10),
+        }
+    }
+
+    /// What an entry has besides an address, where it points to a table and where it is a leaf. First-stage ones
+    /// have their accessed and dirty bits set, as Linux writes them.
+    const fn bits(self) -> (u64, u64) {
+        match self {
+            Self::Legacy | Self::SecondStage => (0x3, 0x3),
+            Self::FirstStage | Self::Nested => (0x27, 0x67),
+        }
+    }
+}
+
+const ROOT: u64 = 0x1000;
 const CONTEXT: u64 = 0x2000;
+const PASID_DIRECTORY: u64 = 0x3000;
+const PASID_TABLE: u64 = 0x4000;
+/// The top table of the second stage behind a first stage, and the tables that it leads to.
+const IDENTITY: u64 = 0x5000;
 /// The device that has the page table: 00:01.0.
 const DEVFN: u64 = 8;
+/// How many tables of 512 leaves of 1 GiB the second stage behind a first stage has. They reach further than any leaf.
+const IDENTITY_TABLES: u64 = 8;
 /// The first of the pages that hold page tables.
-const TABLES: u64 = 3;
+const TABLES: u64 = IDENTITY / 4096 + 1 + IDENTITY_TABLES;
+/// Memory ends here, in pages of 4 KiB.
+const FRAMES: u64 = IDENTITY_TABLES << 27;
 
 impl ImageSpec {
-    /// How many page-table pages the image has, over all levels.
+    /// How many page-table pages the image has, over all levels; not those of a second stage behind a first.
     pub fn tables(&self) -> usize {
         let above = |tables: usize| tables.div_ceil(512);
         let two = above(self.leaf_tables);
@@ -51,21 +105,21 @@ impl ImageSpec {
         let mut place = || places.next().expect("one for each table");
 
         let top = place();
-        page(out, ROOT, &[(0, CONTEXT | 1)])?;
-        page(out, CONTEXT, &[(2 * DEVFN, top | 1), (2 * DEVFN + 1, 2 | 1 << 8)])?;
+        self.device(out, top)?;
+        let (table, _) = self.kind.bits();
         let mut fours = Vec::new();
         let mut left = self.leaf_tables;
         while left > 0 {
             let three = place();
-            fours.push((fours.len() as u64, three | 3));
+            fours.push((fours.len() as u64, three | table));
             let mut threes = Vec::new();
             while left > 0 && threes.len() < 512 {
                 let two = place();
-                threes.push((threes.len() as u64, two | 3));
+                threes.push((threes.len() as u64, two | table));
                 let mut twos = Vec::new();
                 while left > 0 && twos.len() < 512 {
                     let one = place();
-                    twos.push((twos.len() as u64, one | 3));
+                    twos.push((twos.len() as u64, one | table));
                     left -= 1;
                     page(out, one, &self.leaves(left as u64, &mut random))?;
                 }
@@ -74,6 +128,31 @@ impl ImageSpec {
             page(out, three, &threes)?;
         }
         page(out, top, &fours)
+    }
+
+    /// The tables that lead to the device's page tables, of which `top` is the top one.
+    fn device<W: Write + Seek>(&self, out: &mut W, top: u64) -> io::Result<()> {
+        page(out, ROOT, &[(0, CONTEXT | 1)])?;
+        // PGTT, and AW of the second stage for four levels; the first stage has them anyway.
+        let (pgtt, aw) = (6, 2 << 2);
+        let entry = match self.kind {
+            ImageKind::Legacy => return page(out, CONTEXT, &[(2 * DEVFN, top | 1), (2 * DEVFN + 1, 2 | 1 << 8)]),
+            ImageKind::SecondStage => [(0, top | 2 << pgtt | aw | 1), (1, 1), (2, 0)],
+            ImageKind::FirstStage => [(0, 1 << pgtt | 1), (1, 1), (2, top)],
+            ImageKind::Nested => [(0, IDENTITY | 3 << pgtt | aw | 1), (1, 1), (2, top)],
+        };
+        page(out, CONTEXT, &[(4 * DEVFN, PASID_DIRECTORY | 1)])?;
+        page(out, PASID_DIRECTORY, &[(0, PASID_TABLE | 1)])?;
+        page(out, PASID_TABLE, &entry)?;
+        if self.kind == ImageKind::Nested {
+            let table = |number: u64| IDENTITY + (number + 1) * 4096;
+            page(out, IDENTITY, &(0..IDENTITY_TABLES).map(|number| (number, table(number) | 3)).collect::<Vec<_>>())?;
+            for number in 0..IDENTITY_TABLES {
+                let leaf = |index: u64| (index, (number << 9 | index) << 30 | 0x83);
+                page(out, table(number), &(0..512).map(leaf).collect::<Vec<_>>())?;
+            }
+        }
+        Ok(())
     }
 
     /// The entries of one leaf table.
@@ -86,9 +165,9 @@ impl ImageSpec {
             indexes.truncate(self.leaves_per_table);
         }
         let first = (1 << 20) + number * 1024;
-        let frame =
-            |index: u64, random: &mut Random| if self.scattered { random.below(1 << 30) } else { first + index };
-        indexes.into_iter().map(|index| (index, frame(index, random) << 12 | 3)).collect()
+        let frame = |index: u64, random: &mut Random| if self.scattered { random.below(FRAMES) } else { first + index };
+        let (_, leaf) = self.kind.bits();
+        indexes.into_iter().map(|index| (index, frame(index, random) << 12 | leaf)).collect()
     }
 }
 
@@ -129,26 +208,96 @@ impl Random {
 mod tests {
     use super::*;
     use crate::Twin;
-    use iopt::PhysAddr;
     use iopt::memory::{Page, Slot, SparseMemory};
+    use iopt::radix::{Cursor, Item, MAX_LEVELS, translate};
+    use iopt::vtd::{AddressSpace, Unit};
+    use iopt::{Access, Iova, IovaRange, PhysAddr, SourceId};
     use zerocopy::FromBytes;
+
+    /// IOVA and memory of each leaf.
+    type Leaves = Vec<(u64, u64)>;
+
+    fn with_image(spec: &ImageSpec, look: impl FnOnce(&SparseMemory<'_>)) {
+        let mut out = io::Cursor::new(Vec::new());
+        spec.write(&mut out).unwrap();
+        let bytes = out.into_inner();
+        assert_eq!(bytes.len(), (TABLES as usize + spec.tables()) * 4096);
+        let mut slots = vec![Slot::EMPTY; bytes.len() / 4096];
+        let mut memory = SparseMemory::new(&mut slots);
+        for (number, page) in bytes.chunks(4096).enumerate() {
+            memory.write_page(PhysAddr(number as u64 * 4096), Page::ref_from_bytes(page).unwrap()).unwrap();
+        }
+        look(&memory);
+    }
+
+    fn first_stage_leaves(memory: &SparseMemory<'_>, space: &iopt::vtd::FirstStageSpace) -> Leaves {
+        let mut copies = [Page::ZERO; MAX_LEVELS];
+        let mut cursor = Cursor::new(memory, &mut copies);
+        cursor.start(space.format, space.root, IovaRange::all()).unwrap();
+        let mut leaves = Leaves::new();
+        while let Some(item) = cursor.next() {
+            match item {
+                Item::Table(_) => {}
+                Item::Run(run) => leaves.extend(run.leaves().map(|leaf| (leaf.iova.0, leaf.phys.0))),
+                Item::Malformed(bad) => panic!("{bad:?}"),
+            }
+        }
+        leaves
+    }
 
     #[test]
     fn the_image_has_the_leaves_that_the_spec_says() {
         for shuffled in [false, true] {
-            let spec = ImageSpec { leaf_tables: 515, leaves_per_table: 25, shuffled, scattered: shuffled };
-            let mut out = io::Cursor::new(Vec::new());
-            spec.write(&mut out).unwrap();
-            let bytes = out.into_inner();
-            assert_eq!(bytes.len(), (3 + spec.tables()) * 4096);
-            let mut slots = vec![Slot::EMPTY; bytes.len() / 4096];
-            let mut memory = SparseMemory::new(&mut slots);
-            for (number, page) in bytes.chunks(4096).enumerate() {
-                memory.write_page(PhysAddr(number as u64 * 4096), Page::ref_from_bytes(page).unwrap()).unwrap();
+            let spec = |kind| ImageSpec { kind, leaf_tables: 515, leaves_per_table: 25, shuffled, scattered: shuffled };
+            let mut expected = Leaves::new();
+            with_image(&spec(ImageKind::Legacy), |memory| {
+                let twin = Twin { memory, rtaddr: ROOT, cap: None, ecap: None, haw: None };
+                let (leaves, bad) = twin.leaves(DEVFN as u16);
+                assert_eq!((leaves.len(), bad.len()), (515 * 25, 0));
+                expected.extend(leaves.iter().map(|leaf| (leaf.iova, leaf.phys)));
+            });
+            for kind in [ImageKind::SecondStage, ImageKind::FirstStage, ImageKind::Nested] {
+                with_image(&spec(kind), |memory| {
+                    let unit = Unit::new(kind.rtaddr()).unwrap();
+                    let mut copy = Page::ZERO;
+                    let device = unit.device(memory, SourceId(DEVFN as u16), &mut copy, |_| ()).unwrap();
+                    let leaves = match (kind, &device.space) {
+                        (ImageKind::FirstStage, AddressSpace::FirstStage(first)) => first_stage_leaves(memory, first),
+                        (ImageKind::Nested, AddressSpace::Nested(first, second)) => {
+                            // Where the first stage says that it is, it is: the second stage changes nothing.
+                            let leaves = first_stage_leaves(memory, first);
+                            for (_, phys) in leaves.iter().chain([&(0, first.root.0)]) {
+                                let (format, iova) = (&second.format, Iova(*phys));
+                                for access in [Access::Read, Access::Write] {
+                                    let found = translate(memory, format, second.root, iova, access, &mut copy, |_| ());
+                                    assert_eq!(found.unwrap().phys, PhysAddr(*phys));
+                                }
+                            }
+                            leaves
+                        }
+                        (ImageKind::SecondStage, AddressSpace::SecondStage(space)) => {
+                            let mut leaves = Leaves::new();
+                            for (iova, _) in &expected {
+                                let iova = Iova(*iova);
+                                let found =
+                                    translate(memory, &space.format, space.root, iova, Access::Read, &mut copy, |_| ());
+                                leaves.push((iova.0, found.unwrap().phys.0));
+                            }
+                            leaves
+                        }
+                        (kind, space) => panic!("{kind:?}: {space:?}"),
+                    };
+                    assert!(leaves == expected, "{kind:?} {shuffled}");
+                });
             }
-            let twin = Twin { memory: &memory, rtaddr: ROOT, cap: None, ecap: None, haw: None };
-            let (leaves, bad) = twin.leaves(DEVFN as u16);
-            assert_eq!((leaves.len(), bad.len()), (515 * 25, 0));
         }
+    }
+
+    #[test]
+    fn kinds_have_names() {
+        for (name, kind) in ImageKind::ALL {
+            assert_eq!(ImageKind::named(name), Some(kind));
+        }
+        assert_eq!(ImageKind::named("third-stage"), None);
     }
 }

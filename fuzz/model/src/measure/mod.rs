@@ -3,7 +3,7 @@
 mod image;
 mod limits;
 
-pub use image::{ImageSpec, ROOT};
+pub use image::{ImageKind, ImageSpec};
 pub use limits::{independent_chains, read_words, serialised_chains};
 
 use crate::random_bytes;
@@ -33,7 +33,7 @@ pub struct Subject<'m> {
 
 impl<'m> Subject<'m> {
     /// Finds what there is to measure on, with `translations` addresses to translate. `None` if nothing is
-    /// mapped, or the reader does not lend.
+    /// mapped by page tables of one stage, or the reader does not lend.
     pub fn find<R: PhysReader>(unit: &Unit, reader: &'m R, translations: usize) -> Option<Self> {
         let mut survey = Survey::default();
         unit.walk(reader, &mut Box::new(Scratch::new())).visit(&mut survey);
@@ -42,8 +42,13 @@ impl<'m> Subject<'m> {
         by_address.sort_by_key(|page| std::ptr::from_ref(*page));
         let leaves = survey.devices.iter().map(|(_, runs)| leaves_in(runs)).sum();
         let (device, runs) = survey.devices.into_iter().max_by_key(|(_, runs)| leaves_in(runs))?;
-        let AddressSpace::SecondStage(space) = &device.space else { return None };
-        let (root, iovas) = (space.root.0, pick(&runs, translations)?);
+        let root = match &device.space {
+            AddressSpace::SecondStage(space) => space.root.0,
+            AddressSpace::FirstStage(space) => space.root.0,
+            // What no page table translates, or more than one, has no chain of four loads to measure against.
+            _ => return None,
+        };
+        let iovas = pick(&runs, translations)?;
         Some(Self { visiting, by_address, leaves, device, root, iovas })
     }
 }

@@ -141,6 +141,11 @@ impl Way {
     }
 }
 
+/// FPD does not keep it from being recorded that a PASID directory or table can't be read.
+pub(crate) fn obeys_fpd(code: u8) -> bool {
+    code != 0x50 && code != 0x58
+}
+
 impl Twin<'_> {
     /// Whether the unit is in scalable mode.
     pub fn is_scalable(&self) -> bool {
@@ -153,7 +158,7 @@ impl Twin<'_> {
         let space = self.space(who, &mut way);
         match space.and_then(|space| self.request(&space, who, iova, write, &mut way)) {
             Ok((phys, page_size, read, write)) => Ok(Translated { phys, page_size, read, write, path: way.path }),
-            Err(code) => Err(Fault { code, suppressed: way.suppressed, path: way.path }),
+            Err(code) => Err(Fault { code, suppressed: way.suppressed && obeys_fpd(code), path: way.path }),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Every device that a unit knows, and what can't be followed on the way to one.
 
 use super::bits::{self, PRESENT};
-use super::{Kind, Space, Step, Twin, Way, Who, entry_in, scalable};
+use super::{Kind, Space, Step, Twin, Way, Who, entry_in, obeys_fpd, scalable};
 
 /// A device: in legacy mode a present context entry, in scalable mode a PASID of one.
 ///
@@ -60,7 +60,8 @@ impl Device {
 
 impl Way {
     fn lost(&self, source: Option<u16>, pasid: Option<u32>, code: u8) -> Found {
-        Found::Lost(Lost { source, pasid, at: self.path.last().copied(), code, suppressed: self.suppressed })
+        let suppressed = self.suppressed && obeys_fpd(code);
+        Found::Lost(Lost { source, pasid, at: self.path.last().copied(), code, suppressed })
     }
 
     fn device(self, source: u16, pasid: Option<u32>, with_pasid: bool, space: Result<Space, u8>) -> Found {
