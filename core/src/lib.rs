@@ -58,6 +58,7 @@ extern crate std;
 pub mod access;
 pub mod address;
 pub mod coalesce;
+pub mod copy;
 pub mod format;
 pub mod memory;
 pub mod radix;

@@ -8,9 +8,11 @@
 //! | [`IovaReserver`] | nothing | its IOVA allocator | a list |
 
 mod page;
+mod reservations;
 mod sparse;
 
 pub use page::{Page, Word};
+pub use reservations::Reservations;
 pub use sparse::{MemoryFull, Slot, SparseMemory};
 
 use crate::access::Permissions;
@@ -156,6 +158,12 @@ pub trait PageAllocator {
     /// [`AllocErrorKind::OutOfPages`] when there are not that many.
     fn allocate(&mut self, pages: usize) -> Result<PhysAddr, AllocError>;
 
+    /// The page that holds `addr`, to read.
+    ///
+    /// # Errors
+    /// [`AllocErrorKind::NotAllocated`] for a page that this allocator did not hand out.
+    fn page(&self, addr: PhysAddr) -> Result<&Page, AllocError>;
+
     /// The page that holds `addr`, to write.
     ///
     /// # Errors
@@ -198,28 +206,37 @@ pub enum AllocErrorKind {
     Flush,
 }
 
-/// The allocator of I/O addresses, which must learn what devices are still using.
+/// The allocators of I/O addresses, which must learn what devices are still using.
+///
+/// Each unit has domain-ids of its own; `unit` is its place among those that are copied together.
 pub trait IovaReserver {
-    /// Makes `domain` known, with an address space of `width` bits. Called before its first reservation.
+    /// Makes `domain` known, with an address space of `width` bits. Called once, before everything else about it.
     ///
     /// # Errors
     /// [`ReserveErrorKind`] says why not.
-    fn open_domain(&mut self, domain: DomainId, width: u8) -> Result<(), ReserveError>;
+    fn open_domain(&mut self, unit: usize, domain: DomainId, width: u8) -> Result<(), ReserveError>;
 
-    /// Marks `range` as in use in `domain`, so that no new mapping is put there.
+    /// Marks `range` as in use in `domain`, so that no new mapping is put there. Ranges may overlap, where devices
+    /// with different tables share a domain-id: what is in use is their union.
     ///
     /// # Errors
     /// [`ReserveErrorKind`] says why not.
-    fn reserve(&mut self, domain: DomainId, range: IovaRange, permissions: Permissions) -> Result<(), ReserveError>;
+    fn reserve(
+        &mut self,
+        unit: usize,
+        domain: DomainId,
+        range: IovaRange,
+        permissions: Permissions,
+    ) -> Result<(), ReserveError>;
 
     /// Notes that translations of `source` are in use under `domain`.
     ///
     /// # Errors
     /// [`ReserveErrorKind`] says why not.
-    fn note_in_use(&mut self, source: SourceId, domain: DomainId) -> Result<(), ReserveError>;
+    fn note_in_use(&mut self, unit: usize, source: SourceId, domain: DomainId) -> Result<(), ReserveError>;
 
     /// Forgets everything told about `domain`: the job that told it has failed.
-    fn forget_domain(&mut self, domain: DomainId);
+    fn forget_domain(&mut self, unit: usize, domain: DomainId);
 }
 
 /// An address range could not be reserved.

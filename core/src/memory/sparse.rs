@@ -188,6 +188,10 @@ impl PageAllocator for SparseMemory<'_> {
         Ok(first)
     }
 
+    fn page(&self, addr: PhysAddr) -> Result<&Page, AllocError> {
+        self.lend_page(addr).ok_or(AllocError { addr: Some(addr.page()), kind: AllocErrorKind::NotAllocated })
+    }
+
     fn page_mut(&mut self, addr: PhysAddr) -> Result<&mut Page, AllocError> {
         let missing = AllocError { addr: Some(addr.page()), kind: AllocErrorKind::NotAllocated };
         let index = self.find(addr).ok_or(missing)?;

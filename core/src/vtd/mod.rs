@@ -39,6 +39,7 @@ pub use interrupt::{
 pub(crate) use lookup::at as fault_at;
 pub use place::{Place, Structure};
 pub use reason::FaultReason;
+pub(crate) use reasons::SecondStageReasons;
 pub use root::RootEntry;
 pub use rtaddr::{Rtaddr, RtaddrError, TranslationMode};
 pub use scalable::{Half, PasidDirectoryEntry, PasidEntry, PasidTranslation, ScalableContextEntry, ScalableRootEntry};

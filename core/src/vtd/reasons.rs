@@ -13,6 +13,11 @@ pub(crate) struct SecondStageReasons {
     pub pass_through_too_wide: FaultReason,
 }
 
+impl SecondStageReasons {
+    pub(crate) const LEGACY: &'static Self = &LEGACY;
+    pub(crate) const SCALABLE: &'static Self = &SCALABLE;
+}
+
 const LEGACY: SecondStageReasons = SecondStageReasons {
     top_unreadable: FaultReason::ContextInvalid,
     unreadable: FaultReason::PageTableUnreadable,

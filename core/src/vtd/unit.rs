@@ -51,6 +51,18 @@ impl Unit {
         Self { host_address_width: width, ..self }
     }
 
+    /// The capability register, where it is known.
+    #[must_use]
+    pub const fn cap(&self) -> Option<Cap> {
+        self.cap
+    }
+
+    /// The extended capability register, where it is known.
+    #[must_use]
+    pub const fn ecap(&self) -> Option<Ecap> {
+        self.ecap
+    }
+
     /// The root table address register.
     #[must_use]
     pub const fn rtaddr(&self) -> Rtaddr {

@@ -1,0 +1,184 @@
+use crate::address::{DomainId, PhysAddr, Requester};
+use crate::memory::{AllocError, ReserveError};
+use crate::vtd::{Bits, Fault, Place, TranslationMode};
+use core::fmt;
+use thiserror::Error;
+
+/// Why a copy was not made. Nothing is left of it: all pages were given back, and nothing stays reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The new kernel uses another translation table mode. To change it, translation would have to be turned off.
+    #[error("unit {unit} is in {old}, and the new kernel uses {new}: the mode can't change while devices do DMA")]
+    ModeChange {
+        /// Which unit.
+        unit: usize,
+        /// Its mode.
+        old: TranslationMode,
+        /// The mode asked for.
+        new: TranslationMode,
+    },
+    /// Something could not be copied, and the caller asked for all or nothing. The first thing that is lost is this.
+    #[error("unit {unit} can't be copied whole: {fault}")]
+    Incomplete {
+        /// Which unit.
+        unit: usize,
+        /// What can't be followed.
+        fault: Fault,
+    },
+    /// A page for a new table could not be had.
+    #[error("unit {unit}, copy of the table at {table}: {error}")]
+    Pages {
+        /// Which unit.
+        unit: usize,
+        /// The old table.
+        table: PhysAddr,
+        /// What went wrong.
+        error: AllocError,
+    },
+    /// An address range could not be reserved.
+    #[error("unit {unit}, {requester}: {error}")]
+    Reserve {
+        /// Which unit.
+        unit: usize,
+        /// Whose range.
+        requester: Requester,
+        /// What went wrong.
+        error: ReserveError,
+    },
+    /// The work budget is used up.
+    #[error("unit {unit}: the work budget of {tables} tables is used up")]
+    Budget {
+        /// Which unit.
+        unit: usize,
+        /// How many tables it allowed.
+        tables: u64,
+    },
+    /// There is no room to remember more tables: see [`Workspace`](super::Workspace).
+    #[error("the memo is full: {slots} slots are too few for these tables")]
+    MemoFull {
+        /// How many slots there are.
+        slots: usize,
+    },
+    /// The tables are no longer those that were planned for.
+    #[error("the tables have changed since they were planned for: {planned} pages planned, {found} found")]
+    Changed {
+        /// How many pages the plan has.
+        planned: u64,
+        /// How many there are now, at least.
+        found: u64,
+    },
+    /// There are not as many places for new root table addresses as there are units.
+    #[error("expected room for the new root table addresses of {units} units, found room for {roots}")]
+    Roots {
+        /// How many units.
+        units: usize,
+        /// How much room.
+        roots: usize,
+    },
+}
+
+/// Something about the old tables that their new owner should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// What this fault is about can't be copied: its entry is not present in the copy.
+    Lost(Fault),
+    /// The hardware refuses this entry, in the copy as before; its pointers are 0 there.
+    Refused(Fault),
+    /// The table is on its own path. It is copied once for each level that it is read at, so that the copy translates
+    /// as before; ranges that are mapped through it are not reserved.
+    Loop(Fault),
+    /// A table at address 0, which is more often a mistake than a table. It is copied.
+    NullTable(Place),
+    /// Two entries have the same domain-id and different page tables. Each is copied for what it is.
+    DomainConflict {
+        /// The domain-id.
+        domain: DomainId,
+        /// The later of the two.
+        requester: Requester,
+    },
+    /// Domain-id 0 in caching mode (CAP.CM), where it is reserved for hardware.
+    DomainReserved {
+        /// Whose entry has it.
+        requester: Requester,
+    },
+}
+
+impl Problem {
+    /// Whether the copy lacks something that the old tables have.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(fault) => write!(f, "not copied: {fault}"),
+            Self::Refused(fault) => write!(f, "refused by the hardware, in the copy as before: {fault}"),
+            Self::Loop(fault) => fault.fmt(f),
+            Self::NullTable(place) => write!(f, "{place} points to a table at address 0"),
+            Self::DomainConflict { domain, requester } => {
+                write!(
+                    f,
+                    "{requester}: domain-id {domain} stands for other page tables elsewhere; each is copied for what it is"
+                )
+            }
+            Self::DomainReserved { requester } => {
+                write!(f, "{requester}: domain-id 0 is reserved for hardware in caching mode (CAP.CM)")
+            }
+        }
+    }
+}
+
+/// Where the copy is not what the old tables are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Difference {
+    /// An entry is not as it was, but for its pointers.
+    #[error("{old} was copied as {new:#x}")]
+    Entry {
+        /// The old entry.
+        old: Place,
+        /// The new one.
+        new: Bits,
+    },
+    /// An entry of the copy is not present, and the old one was.
+    #[error("{old} is missing in the copy")]
+    Missing {
+        /// The old entry.
+        old: Place,
+    },
+    /// A pointer of the copy leads to memory that was not allocated for it.
+    #[error("the copy of {old} points to {table}, which is not one of the new pages")]
+    OldMemory {
+        /// The old entry.
+        old: Place,
+        /// Where the new one leads.
+        table: PhysAddr,
+    },
+    /// One old table has two copies.
+    #[error("the table of {old} has two copies, {one} and {other}")]
+    Twice {
+        /// The old entry.
+        old: Place,
+        /// The copy met first.
+        one: PhysAddr,
+        /// The other one.
+        other: PhysAddr,
+    },
+    /// An old table can't be read any more.
+    #[error("{0}")]
+    Unreadable(Fault),
+    /// There is no room to remember more tables.
+    #[error("the memo is full: {slots} slots are too few for these tables")]
+    MemoFull {
+        /// How many slots there are.
+        slots: usize,
+    },
+    /// The new root table can't be found.
+    #[error("the new root table {0} is not one of the new pages")]
+    Root(PhysAddr),
+}
