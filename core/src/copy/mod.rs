@@ -22,7 +22,8 @@
 //! 3. [`verify`] walks both sides and proves that the copy is what the old tables are, and that none of its pointers
 //!    leads into the old kernel's memory.
 //!
-//! Then the new root table address can be given to the hardware.
+//! Then the new root table address can be given to the hardware. The interrupt remapping table is one array, which
+//! [`interrupts`] copies whole.
 //!
 //! ```
 //! use iopt::copy::{self, MemoSlot, Options, Workspace};
@@ -57,6 +58,7 @@
 //! ```
 
 mod error;
+mod interrupts;
 mod memo;
 mod reserve;
 mod tables;
@@ -64,6 +66,7 @@ mod unit;
 mod verify;
 
 pub use error::{Difference, Error, Problem};
+pub use interrupts::{InterruptsError, interrupts, verify_interrupts};
 pub use memo::MemoSlot;
 pub use verify::{Verified, verify};
 
