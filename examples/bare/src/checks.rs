@@ -1,8 +1,8 @@
 //! What a kernel does with the tables of the kernel before it, each with the answer that it must give.
 
 use crate::frames::{self, Frames};
-use crate::scalable;
 use crate::tables::{BROKEN, CAP, DISK, DMAR, ECAP, PASSES, RTADDR, WORDS};
+use crate::{copies, scalable};
 use core::hint::black_box;
 use iopt::coalesce::{Coalescer, DeviceRange, DeviceRanges, Join, MappedRange};
 use iopt::format::{FirstStage, FirstStageRules, SecondStage, SecondStageRules};
@@ -45,6 +45,7 @@ fn first_of<R: PhysReader>(unit: &Unit, memory: &R) -> u8 {
         .or((!reports(unit, any)).then_some(8))
         .or((!interrupts(any)).then_some(10))
         .or((!scalable::walks(any)).then_some(12))
+        .or((!copies::copies(any)).then_some(13))
         .unwrap_or(0)
 }
 

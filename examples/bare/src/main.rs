@@ -12,6 +12,7 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod checks;
+mod copies;
 mod frames;
 #[cfg(feature = "messages")]
 mod log;

@@ -69,3 +69,26 @@ unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32
     }
     i32::from(differs)
 }
+
+/// # Safety
+/// As C's: `to` is valid for writes of `count` bytes, `from` for reads; they may overlap.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+    let ahead = to.addr().wrapping_sub(from.addr());
+    if ahead >= count {
+        // SAFETY: it reads and writes what the caller says is valid. No byte is written before it is read: `to` is
+        // below `from`, or behind all that is read.
+        unsafe {
+            asm!("rep movsb", inout("rdi") to => _, inout("rsi") from => _, inout("rcx") count => _,
+                options(nostack, preserves_flags));
+        }
+    } else {
+        // SAFETY: the same, from the last byte down, since `to` lies inside of what is read; there is at least one
+        // byte. The direction flag is clear again at the end, as the ABI wants it.
+        unsafe {
+            asm!("std", "rep movsb", "cld", inout("rdi") to.wrapping_add(count - 1) => _,
+                inout("rsi") from.wrapping_add(count - 1) => _, inout("rcx") count => _, options(nostack));
+        }
+    }
+    to
+}
