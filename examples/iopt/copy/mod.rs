@@ -32,7 +32,6 @@ pub fn run(common: &Common, command: &CopyTables, output: &mut Output) -> Result
     let image = units::open(common, command.image.as_deref())?;
     let width = units::host_address_width(common, is_sample);
     let placement = Placement::new(command.base, &image, width)?;
-    output.sample_note(is_sample)?;
 
     let options = Options {
         mode: if command.adopt { Mode::Adopt } else { Mode::Copy },
@@ -60,6 +59,7 @@ pub fn run(common: &Common, command: &CopyTables, output: &mut Output) -> Result
     let faults = planner.malformed();
     let mut outcome = if faults == 0 { Outcome::Done } else { Outcome::Faulted };
     let roots = destination.as_ref().map(|_| roots.as_slice());
+    planner.output().sample_note(is_sample)?;
     let report = Report { units: &units, plan: &plan, roots, pages: &pages, reserved: &reserved.into_domains() };
     (statistics.ranges, statistics.faults) = (report.tell(planner.output())?, faults);
     if let (Some(destination), Some(roots)) = (&destination, roots) {

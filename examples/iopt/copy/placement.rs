@@ -49,11 +49,11 @@ impl Placement {
         let bytes = pages.saturating_mul(PAGE_SIZE);
         let wrong = |found: &dyn fmt::Display| {
             let size = human::size(bytes.into());
-            Err(Error::Use(format!("--base {base}: expected {size} of addresses for the new tables, found {found}")))
+            Err(Error::Use(format!("new tables at {base} (--base): expected {size} of free addresses, found {found}")))
         };
         let last = base.checked_add(bytes.saturating_sub(1)).filter(|last| last.0 >> width == 0);
         let Some(range) = last.and_then(|last| PhysRange::new(base, last)) else {
-            return wrong(&format_args!("an end at {width} address bits"));
+            return wrong(&format_args!("that addresses have {width} bits"));
         };
         match image.next_range(base).and_then(|memory| memory.intersection(&range)) {
             Some(memory) => wrong(&format_args!("memory of the image at {memory}")),
