@@ -12,6 +12,8 @@
 //! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (ELF, kdump, AVML and others, see
 //! [`UnsupportedFormat`]) are refused by name.
 //!
+//! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
+//!
 //! # Security
 //! An image is untrusted input. Every offset and length is checked against the bytes that are there, nothing is
 //! allocated because a header says so, and decompression is bounded. What a mapped file needs from the outside is
@@ -29,6 +31,7 @@ mod error;
 mod image;
 mod lime;
 mod mapping;
+mod new_pages;
 mod options;
 mod prefetch;
 mod raw;
@@ -39,6 +42,7 @@ pub use detect::{Format, UnknownFormat, UnsupportedFormat};
 pub use error::{OpenError, OpenErrorKind};
 pub use image::Image;
 pub use lime::{LimeError, LimeErrorKind};
+pub use new_pages::NewPages;
 pub use options::{OpenOptions, open, open_as};
 
 /// The README's example compiles.

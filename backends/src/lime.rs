@@ -3,9 +3,10 @@
 use crate::segments::{Overlap, Segment, Segments};
 use iopt::{PhysAddr, PhysRange};
 use std::fmt;
+use std::io::{self, Write};
 use thiserror::Error;
 use zerocopy::little_endian::{U32, U64};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// 0x4C694D45 in the byte order of the machine: `EMiL` from a little-endian one.
 pub(crate) const MAGIC: [u8; 4] = *b"EMiL";
@@ -13,7 +14,7 @@ pub(crate) const MAGIC: [u8; 4] = *b"EMiL";
 pub(crate) const BIG_ENDIAN_MAGIC: [u8; 4] = *b"LiME";
 const VERSION: u32 = 1;
 
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     magic: [u8; 4],
@@ -104,6 +105,13 @@ impl fmt::Display for Magic<'_> {
         }
         write!(f, "({a:02x} {b:02x} {c:02x} {d:02x})")
     }
+}
+
+/// Writes the header of a range, whose bytes come behind it.
+pub(crate) fn write_header(range: PhysRange, to: &mut impl Write) -> io::Result<()> {
+    let (first, last) = (range.first().0.into(), range.last().0.into());
+    let header = Header { magic: MAGIC, version: VERSION.into(), first, last, _reserved: [0; 8] };
+    to.write_all(header.as_bytes())
 }
 
 /// Reads all headers. There is at least one.

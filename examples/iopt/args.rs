@@ -83,6 +83,8 @@ pub enum Command {
     Translate(Translate),
     /// What each interrupt of the interrupt remapping table becomes
     Interrupts(Interrupts),
+    /// Copies the tables for a new kernel, as a LiME image, and lists the addresses that devices are using
+    Copy(CopyTables),
     /// The remapping units of a machine and the devices behind them, as its ACPI DMAR table has them
     Dmar(DmarFile),
 }
@@ -91,6 +93,24 @@ pub enum Command {
 pub struct ImageOnly {
     /// The memory image; without it, the capture that is built in
     pub image: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CopyTables {
+    /// The memory image; without it, the capture that is built in
+    pub image: Option<PathBuf>,
+    /// Write the new tables to this file, a LiME image; if it exists, it is replaced
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Physical address of the new tables; without it, the first GiB above the memory of the image
+    #[arg(long, value_name = "ADDR", value_parser = parse::address)]
+    pub base: Option<u64>,
+    /// Copy root and context tables only, which lead to the old page tables, as Linux does
+    #[arg(long)]
+    pub adopt: bool,
+    /// Tell what would be copied and reserved, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]

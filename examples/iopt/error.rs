@@ -23,6 +23,8 @@ pub enum Error {
     Use(String),
     Open(OpenError),
     Batch(PathBuf, io::Error),
+    Copy(iopt::copy::Error),
+    Write(PathBuf, io::Error),
     Output(io::Error),
 }
 
@@ -33,6 +35,10 @@ impl fmt::Display for Error {
             Self::Open(error) => error.fmt(f),
             Self::Batch(path, error) => {
                 write!(f, "{}: expected a batch of requests, can't be read: {error}", path.display())
+            }
+            Self::Copy(error) => write!(f, "expected tables that can be copied: {error}"),
+            Self::Write(path, error) => {
+                write!(f, "{}: expected a file for the new tables, can't be written: {error}", path.display())
             }
             Self::Output(error) => write!(f, "the output can't be written: {error}"),
         }

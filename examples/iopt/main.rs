@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod copy;
 mod devices;
 mod dmar;
 mod error;
@@ -42,6 +43,7 @@ fn run(args: &Args) -> Result<Outcome, Error> {
         Command::Ranges(command) => ranges::run(&args.common, command, &mut output),
         Command::Translate(command) => translate::run(&args.common, command, &mut output),
         Command::Interrupts(command) => interrupts::run(&args.common, command, &mut output),
+        Command::Copy(command) => copy::run(&args.common, command, &mut output),
         Command::Dmar(command) => dmar::run(&args.common, command, &mut output),
     }?;
     output.finish()?;

@@ -2,6 +2,7 @@
 
 use crate::error::tell_plain;
 use crate::{human, json, sample};
+use iopt::copy::Problem;
 use iopt::vtd::{Fault, InterruptFault, Unit};
 use serde::Serialize;
 use std::fmt;
@@ -54,6 +55,11 @@ impl Output {
     /// An entry that can't be followed: a line of JSON in its place, or a line for people on stderr.
     pub fn fault(&mut self, fault: &Fault) -> io::Result<()> {
         self.malformed(&json::Malformed::new(fault), &format_args!("{fault}{}", human::unrecorded(fault)))
+    }
+
+    /// The same for an entry that can't be copied as it is.
+    pub fn problem(&mut self, problem: &Problem, fault: &Fault) -> io::Result<()> {
+        self.malformed(&json::Malformed::new(fault), &format_args!("{problem}{}", human::unrecorded(fault)))
     }
 
     pub fn interrupt_fault(&mut self, fault: &InterruptFault) -> io::Result<()> {

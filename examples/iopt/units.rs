@@ -33,7 +33,7 @@ pub fn units(common: &Common, is_sample: bool) -> Result<Vec<Unit>, Error> {
     let roots = if of_sample { &[sample::ROOT.0][..] } else { &common.roots };
     let mut caps = registers("--cap", &common.caps, roots.len())?.map(Cap);
     let mut ecaps = registers("--ecap", &common.ecaps, roots.len())?.map(Ecap);
-    let width = common.haw.or(is_sample.then_some(sample::HOST_ADDRESS_WIDTH));
+    let width = host_address_width(common, is_sample);
     let unit = |&root: &u64| {
         let unit = Unit::new(Rtaddr(root)).map_err(|error| Error::Use(error.to_string()))?;
         let cap = caps.next().or(of_sample.then_some(sample::CAP));
@@ -48,6 +48,11 @@ pub fn units(common: &Common, is_sample: bool) -> Result<Vec<Unit>, Error> {
         }
         _ => Ok(units),
     }
+}
+
+/// How many bits a physical address has, if that is known.
+pub fn host_address_width(common: &Common, is_sample: bool) -> Option<u8> {
+    common.haw.or(is_sample.then_some(sample::HOST_ADDRESS_WIDTH))
 }
 
 /// The walk over the devices of a unit that the options leave. Units of legacy mode have no PASIDs to leave any out by.

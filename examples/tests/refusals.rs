@@ -8,7 +8,7 @@ use std::fs;
 #[test]
 fn wrong_options_are_refused() {
     for (line, parts) in [
-        ("", &["requires a subcommand", "info, devices, ranges, translate, interrupts, dmar"][..]),
+        ("", &["requires a subcommand", "info, devices, ranges, translate, interrupts, copy, dmar"][..]),
         ("audit", &["unrecognized subcommand 'audit'"]),
         ("ranges --rot 5", &["unexpected argument '--rot'", "tip:", "'--root'"]),
         ("ranges --root", &["a value is required for '--root <ADDR>'"]),
