@@ -1,5 +1,6 @@
 use super::Error;
 use crate::address::{DomainId, PhysAddr};
+use crate::vtd::Unit;
 
 /// Room for one thing that a copy has to remember.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +42,8 @@ pub(super) enum Role {
     /// With this PDTS.
     Directory(u8),
     Pasids,
-    /// Of this level.
-    FirstStage(u8),
+    /// Of this level, and whether its entries have XD, which is a reserved bit otherwise.
+    FirstStage(u8, bool),
     /// Of this level.
     SecondStage(u8),
 }
@@ -54,7 +55,7 @@ impl Role {
             Self::ScalableContext => (1, 0),
             Self::Directory(size) => (2, size),
             Self::Pasids => (3, 0),
-            Self::FirstStage(level) => (4, level),
+            Self::FirstStage(level, execute_disable) => (4, level | u8::from(execute_disable) << 7),
             Self::SecondStage(level) => (5, level),
         };
         role << 8 | u64::from(number)
@@ -80,11 +81,13 @@ impl TreeId {
 pub(super) struct Memo<'s> {
     slots: &'s mut [MemoSlot],
     used: usize,
+    /// Which of the units that read tables differently it is about.
+    reader: usize,
 }
 
 impl<'s> Memo<'s> {
     pub(super) fn new(slots: &'s mut [MemoSlot]) -> Self {
-        let mut memo = Self { slots, used: 0 };
+        let mut memo = Self { slots, used: 0, reader: 0 };
         memo.clear();
         memo
     }
@@ -94,14 +97,22 @@ impl<'s> Memo<'s> {
         self.used = 0;
     }
 
+    /// From here on tables are those that unit `number` reads. Others that read them in the same way share them; to a
+    /// unit with other capabilities an entry may be a pointer that was none to the first.
+    pub(super) fn read_by(&mut self, number: usize, units: &[Unit]) {
+        let unit = units.get(number);
+        let alike = |other: &Unit| unit.is_some_and(|unit| unit.reads_like(other));
+        self.reader = units.iter().position(alike).unwrap_or(number);
+    }
+
     /// The copy of the table at `old`, if there is one.
     pub(super) fn table(&self, old: PhysAddr, role: Role) -> Option<PhysAddr> {
-        self.get(table_key(old, role)).map(|value| PhysAddr(value & !0xfff))
+        self.get(self.table_key(old, role)).map(|value| PhysAddr(value & !0xfff))
     }
 
     /// Remembers that the table at `old` was copied to `pages` pages from `new` on.
     pub(super) fn add_table(&mut self, old: PhysAddr, role: Role, new: PhysAddr, pages: u8) -> Result<(), Error> {
-        self.insert(table_key(old, role), new.page().0 | u64::from(pages)).map(|_| ())
+        self.insert(self.table_key(old, role), new.page().0 | u64::from(pages)).map(|_| ())
     }
 
     /// All copies: where they lie, and how many pages each has.
@@ -156,6 +167,10 @@ impl<'s> Memo<'s> {
         self.find(key).and_then(|index| self.slots.get_mut(index)).map(|slot| &mut slot.value).ok_or(full)
     }
 
+    fn table_key(&self, old: PhysAddr, role: Role) -> Key {
+        Key { kind: Kind::Table, what: old.page().0, also: (self.reader as u64) << 16 | role.code() }
+    }
+
     fn get(&self, key: Key) -> Option<u64> {
         let slot = self.slots.get(self.find(key)?)?;
         (slot.key == key).then_some(slot.value)
@@ -196,10 +211,6 @@ const WIDTH: u64 = 0xff;
 const BEGUN: u64 = 1 << 8;
 const OPENED: u64 = 1 << 9;
 
-fn table_key(old: PhysAddr, role: Role) -> Key {
-    Key { kind: Kind::Table, what: old.page().0, also: role.code() }
-}
-
 /// Neighbouring pages must not be neighbours here, or runs of them would pile up: the finaliser of SplitMix64.
 fn hash(key: Key) -> u64 {
     let mut hash = key.what.rotate_right(12) ^ key.also.rotate_left(40) ^ (key.kind as u64).rotate_left(60);
@@ -224,7 +235,7 @@ mod tests {
         assert_eq!(memo.add_table(old, Role::Directory(3), PhysAddr(0xb000), 2), Ok(()));
         assert_eq!(memo.table(old, Role::SecondStage(2)), Some(PhysAddr(0x9000)));
         assert_eq!(memo.table(old, Role::SecondStage(1)), Some(PhysAddr(0xa000)));
-        assert_eq!(memo.table(old, Role::FirstStage(1)), None);
+        assert_eq!(memo.table(old, Role::FirstStage(1, false)), None);
         let mut copies: Vec<_> = memo.copies().collect();
         copies.sort();
         assert_eq!(copies, [(PhysAddr(0x9000), 1), (PhysAddr(0xa000), 1), (PhysAddr(0xb000), 2)]);

@@ -228,6 +228,7 @@ pub fn plan<R: PhysReader + ?Sized>(
     work.memo.clear();
     let mut plan = Plan { options: *options, ..Plan::default() };
     for (number, unit) in units.iter().enumerate() {
+        work.memo.read_by(number, units);
         let mut copier = Copier::new(old, None, &mut plan, number, work, &mut report);
         copier.unit(unit)?;
         reserve::unit(old, number, unit, &mut plan, work, None, &mut report)?;
@@ -287,6 +288,7 @@ impl Plan {
         for ((number, unit), root) in units.iter().enumerate().zip(roots) {
             let reserving = reserve::Reserving { iovas: &mut *iovas, planned: self.unread };
             reserve::unit(old, number, unit, done, work, Some(reserving), &mut silent)?;
+            work.memo.read_by(number, units);
             let mut copier = Copier::new(old, Some(&mut *pages), done, number, work, &mut silent);
             copier.planned = Some(self.pages);
             let copied = copier.unit(unit);

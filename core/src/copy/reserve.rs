@@ -179,7 +179,7 @@ fn tree(device: &Device) -> TreeId {
         AddressSpace::SecondStage(space) | AddressSpace::Nested(_, space) => {
             TreeId::new(space.root, Role::SecondStage(space.levels()))
         }
-        AddressSpace::FirstStage(space) => TreeId::new(space.root, Role::FirstStage(space.levels())),
+        AddressSpace::FirstStage(space) => TreeId::new(space.root, Role::FirstStage(space.levels(), false)),
         AddressSpace::PassThrough { .. } | AddressSpace::Blocked(_) => TreeId::NONE,
     }
 }

@@ -45,7 +45,8 @@ pub fn verify<R: PhysReader + ?Sized>(
         images: &mut work.room.images,
         verified: Verified::default(),
     };
-    for (unit, root) in units.iter().zip(roots) {
+    for ((number, unit), root) in units.iter().enumerate().zip(roots) {
+        verifier.memo.read_by(number, units);
         verifier.unit(unit, root.root_table())?;
     }
     Ok(verifier.verified)
@@ -314,7 +315,7 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
                     // Its P is in another word.
                     let words = (third | 1, made_third | 1);
                     same(third & !POINTER, made_third & !POINTER, place)?;
-                    self.tree(&space.format, space.root, words, POINTER, Stage::First, place)?;
+                    self.tree(&space.format, space.root, words, POINTER, Stage::First(entry.execute_disable()), place)?;
                 }
                 Some(Err((_, cause))) => {
                     same(second & !(POINTER & !reserved(&cause, 0)), made_second, place)?;
