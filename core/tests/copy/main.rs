@@ -18,6 +18,8 @@ mod common;
 
 mod ledger;
 mod rows;
+mod rows_more;
+mod rows_units;
 mod trial;
 
 /// Where a page-table entry has its address.
