@@ -5,10 +5,10 @@ use super::{Error, Mode, Plan, Problem, Workspace};
 use crate::address::Requester;
 use crate::coalesce::{Coalescer, Join, MappedRange};
 use crate::memory::{IovaReserver, PhysReader};
-use crate::vtd::{AddressSpace, Cap, Cause, Device, Fault, FaultReason, Structure, Unit};
+use crate::vtd::{AddressSpace, Cap, Cause, Device, Fault, Structure, Unit};
 use crate::walk::Step;
 
-/// Who is told, and how many tables the plan knows to be unreadable: more of them, and something in use is missed.
+/// Who is told, and how many tables the plan knows to be unreadable.
 pub(super) struct Reserving<'r> {
     pub(super) iovas: &'r mut dyn IovaReserver,
     pub(super) planned: u64,
@@ -26,7 +26,8 @@ pub(super) fn unit<R: PhysReader + ?Sized>(
     mut reserving: Option<Reserving<'_>>,
     report: &mut dyn FnMut(&Problem),
 ) -> Result<(), Error> {
-    widths(old, number, unit, plan, work)?;
+    let planned = reserving.as_ref().map(|reserving| reserving.planned);
+    widths(old, number, unit, plan, work, planned)?;
     let Workspace { memo, room } = work;
     let tables = plan.options.max_tables;
     let mut walk = unit.walk(old, &mut room.walk).max_tables(tables);
@@ -82,11 +83,7 @@ pub(super) fn unit<R: PhysReader + ?Sized>(
             Step::Fault(fault) => match fault.cause {
                 Cause::Budget { tables } => return Err(Error::Budget { unit: number, tables }),
                 Cause::Unreadable(_) => {
-                    plan.unread = plan.unread.saturating_add(1);
-                    let unplanned = reserving.as_ref().is_some_and(|known| plan.unread > known.planned);
-                    if unplanned {
-                        return Err(Error::Incomplete { unit: number, fault });
-                    }
+                    unread(number, fault, plan, planned)?;
                     if only_reserved(plan.options.mode, device.as_ref(), &fault) {
                         unreserved(number, fault, plan, report);
                     }
@@ -108,8 +105,9 @@ fn widths<R: PhysReader + ?Sized>(
     old: &R,
     number: usize,
     unit: &Unit,
-    plan: &Plan,
+    plan: &mut Plan,
     work: &mut Workspace<'_>,
+    planned: Option<u64>,
 ) -> Result<(), Error> {
     let Workspace { memo, room } = work;
     let mut walk = unit.walk(old, &mut room.walk).max_tables(plan.options.max_tables);
@@ -124,25 +122,36 @@ fn widths<R: PhysReader + ?Sized>(
                     memo.widen(number, domain, first, width(&found))?;
                 }
             }
-            Step::Fault(Fault { cause: Cause::Budget { tables }, .. }) => {
-                return Err(Error::Budget { unit: number, tables });
-            }
-            _ => {}
+            Step::Fault(fault) => match fault.cause {
+                Cause::Budget { tables } => return Err(Error::Budget { unit: number, tables }),
+                Cause::Unreadable(_) => unread(number, fault, plan, planned)?,
+                _ => {}
+            },
+            Step::Run(_) | Step::Table(_) => {}
         }
     }
     Ok(())
 }
 
+/// Counts a table that can't be read. More of them than planned, and something in use is missed.
+fn unread(unit: usize, fault: Fault, plan: &mut Plan, planned: Option<u64>) -> Result<(), Error> {
+    plan.unread = plan.unread.saturating_add(1);
+    match planned {
+        Some(planned) if plan.unread > planned => Err(Error::Incomplete { unit, fault }),
+        _ => Ok(()),
+    }
+}
+
 /// Whether an unreadable table is one that is not copied, so that nothing but its ranges can be missed.
 fn only_reserved(mode: Mode, device: Option<&Device>, fault: &Fault) -> bool {
-    match (mode, fault.place.structure) {
-        (_, Structure::Root) => false,
-        (Mode::Adopt, _) => true,
-        (Mode::Copy, structure) => {
-            let nested = device.is_some_and(|device| matches!(device.space, AddressSpace::Nested(..)));
-            let top = fault.reason == Some(FaultReason::FirstStageTopUnreadable);
-            nested && (top || matches!(structure, Structure::FirstStage(_)))
+    match (mode, fault.place.structure, device.map(|device| &device.space)) {
+        (_, Structure::Root, _) => false,
+        (Mode::Adopt, ..) | (_, Structure::FirstStage(_), Some(AddressSpace::Nested(..))) => true,
+        // It is the top table of either stage; that of the second is copied.
+        (Mode::Copy, Structure::PasidTable, Some(AddressSpace::Nested(_, second))) => {
+            !matches!(fault.cause, Cause::Unreadable(error) if error.addr == second.root.page())
         }
+        (Mode::Copy, ..) => false,
     }
 }
 

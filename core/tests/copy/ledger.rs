@@ -218,20 +218,21 @@ pub struct Old<'m, 's> {
     pub reads: RefCell<Failing>,
     /// The page whose read failed.
     pub failed: Cell<Option<PhysAddr>>,
+    /// A page that was not lent because it fails, and is going to be asked for again.
+    not_lent: Cell<Option<PhysAddr>>,
     /// A page that always fails.
     pub broken: Option<PhysAddr>,
 }
 
 impl<'m, 's> Old<'m, 's> {
     pub fn new(memory: &'m SparseMemory<'s>, lends: bool) -> Self {
-        Self { memory, lends, reads: RefCell::default(), failed: Cell::new(None), broken: None }
+        Self { memory, lends, reads: RefCell::default(), failed: Cell::new(None), not_lent: Cell::new(None), broken: None }
     }
 }
 
 impl PhysReader for Old<'_, '_> {
     fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
-        // What was not lent because it fails is asked for again.
-        let failed_to_lend = self.lends && self.failed.get() == Some(addr.page());
+        let failed_to_lend = self.not_lent.take() == Some(addr.page());
         if failed_to_lend || self.broken == Some(addr.page()) || !self.lends && self.reads.borrow_mut().now() {
             self.failed.set(Some(addr.page()));
             // What a page holds after an error means nothing.
@@ -246,7 +247,7 @@ impl PhysReader for Old<'_, '_> {
             return None;
         }
         let fails = self.reads.borrow_mut().now();
-        self.failed.set(fails.then(|| addr.page()).or(self.failed.get().filter(|failed| *failed != addr.page())));
+        self.not_lent.set(fails.then(|| addr.page()));
         if fails { None } else { self.memory.lend_page(addr) }
     }
 

@@ -16,11 +16,15 @@ mod builder;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod inject;
 mod ledger;
+mod memory;
 mod rows;
 mod rows_more;
 mod rows_units;
+mod sharing;
 mod trial;
+mod verify;
 
 /// Where a page-table entry has its address.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
