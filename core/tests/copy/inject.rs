@@ -32,7 +32,7 @@ pub fn with_pasids() -> (Words, Unit) {
     let nested = second_stage(inner, 3)[0] & !(7 << 6) | 3 << 6 | word & 1;
     tables.pasid(SOURCE, Pasid(2), [nested, 8, third]);
     tables.pasid(SOURCE, Pasid(0x8005), second_stage(second, 3).map(|word| if word == 7 { 9 } else { word }));
-    tables.pasid(SOURCE, Pasid(0x8006), PASS_THROUGH);
+    tables.pasid(SOURCE, Pasid(0x8006), PASS_THROUGH.map(|word| if word == 7 { 11 } else { word }));
     tables.map((second, 3), 1, 0x5000, 0x7000 | RW, RW);
     tables.map((first, 4), 1, 0x6000, 0x7000 | USER, USER);
     tables.map((outer, 4), 1, 0x8000, 0x7000 | USER, USER);

@@ -219,14 +219,21 @@ pub struct Old<'m, 's> {
     /// The page whose read failed.
     pub failed: Cell<Option<PhysAddr>>,
     /// A page that was not lent because it fails, and is going to be asked for again.
-    not_lent: Cell<Option<PhysAddr>>,
+    pub not_lent: Cell<Option<PhysAddr>>,
     /// A page that always fails.
     pub broken: Option<PhysAddr>,
 }
 
 impl<'m, 's> Old<'m, 's> {
     pub fn new(memory: &'m SparseMemory<'s>, lends: bool) -> Self {
-        Self { memory, lends, reads: RefCell::default(), failed: Cell::new(None), not_lent: Cell::new(None), broken: None }
+        Self {
+            memory,
+            lends,
+            reads: RefCell::default(),
+            failed: Cell::new(None),
+            not_lent: Cell::new(None),
+            broken: None,
+        }
     }
 }
 

@@ -180,7 +180,7 @@ const W_WITHOUT_TABLE: u64 = 0;
 fn with_a_broken_leaf_table(lends: bool) -> (Words, Vec<Problem>, Ledger, Book) {
     let mut tables = Tables::new(3);
     for table in 0..3 {
-        tables.map(1, table << 21, 0x7000 + (table << 12) | RW);
+        tables.map(1, table << 21, (0x7000 + (table << 12)) | RW);
     }
     let broken = tables.get(TOP) & crate::ADDRESS;
     let broken = tables.get(broken + 8) & crate::ADDRESS;
