@@ -1,11 +1,11 @@
 //! Every call fails once: nothing leaks, nothing stays reserved, the error has a place, and a retry succeeds.
 
 use crate::builder::{Builder, PASS_THROUGH, first_stage, second_stage};
-use crate::common::{CONTEXT, RW, SOURCE, Tables, Words, unit};
+use crate::common::{CONTEXT, RW, SOURCE, TOP, Tables, Words, unit};
 use crate::ledger::{Book, Failing, Ledger, Old};
 use crate::rows::{scalable, words};
 use crate::trial::{ADOPT, Bench, COPY, KEEP, Trial, copy};
-use iopt::copy::{self, Error, Options, Partial};
+use iopt::copy::{self, Error, Options, Partial, Problem};
 use iopt::memory::ReadErrorKind;
 use iopt::vtd::{Cause, Rtaddr, Unit};
 use iopt::{Pasid, PhysAddr};
@@ -215,4 +215,48 @@ fn a_page_that_cannot_be_read_loses_only_that_table() {
             }
         }
     }
+}
+
+/// Too small a memo is an error, in the plan or later, and what the documentation says is enough.
+#[test]
+fn a_memo_that_is_too_small_is_an_error_and_nothing_is_left() {
+    for (words, unit) in units() {
+        let healthy = Trial::new(&words, &[unit], &COPY).unwrap().plan;
+        // The root table needs none, and each domain has one page table.
+        let enough = (healthy.tables + 2 * healthy.domains + 1) as usize;
+        for slots in 0..=enough {
+            let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+            let (mut bench, mut small) = (Bench::new(1 << 10), Bench::new(slots));
+            words.with(|memory| {
+                let plan = copy::plan(memory, &[unit], &COPY, &mut bench.work(), |_| ()).unwrap();
+                let (mut roots, mut work) = ([Rtaddr(0)], small.work());
+                let again = copy::plan(memory, &[unit], &COPY, &mut work, |_| ());
+                let done = plan.execute(memory, &[unit], &mut pages, &mut iovas, &mut work, &mut roots);
+                assert_eq!(again.is_ok(), done.is_ok(), "{slots} slots");
+                match done {
+                    Ok(_) => assert!(copy::verify(memory, &[unit], &roots, &pages, &COPY, &mut work).is_ok()),
+                    Err(error) => {
+                        assert_eq!(error, Error::MemoFull { slots });
+                        assert_eq!((pages.balance(), iovas.is_empty(), slots < enough), (0, true, true));
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// What a nested first stage and adopted tables map is known from them alone: where the image only lacks a table, its
+/// ranges may be in use; where there is no memory, not even the hardware can read it.
+#[test]
+fn a_table_that_is_not_copied_and_cannot_be_read_is_told() {
+    let (words, unit) = legacy();
+    words.with(|memory| {
+        let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+        let old = Old { broken: Some(PhysAddr(TOP)), ..Old::new(memory, true) };
+        let (.., problems) = copy(&old, &[unit], &keep(ADOPT), &mut pages, &mut iovas).unwrap();
+        assert!(matches!(problems.as_slice(), [problem @ Problem::Unreserved(_)] if problem.is_loss()), "{problems:?}");
+    });
+    let mut hole = words.clone();
+    let trial = Trial::new(hole.hole(TOP), &[unit], &ADOPT).unwrap();
+    assert!(matches!(trial.problems.as_slice(), [Problem::Refused(_)]), "{:?}", trial.problems);
 }

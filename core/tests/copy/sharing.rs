@@ -1,9 +1,11 @@
 //! Tables that are met more than once: one copy for each page and level, whatever leads to it.
 
-use crate::common::{CONTEXT, CONTEXT_ENTRY, ROOT, ROOT_ENTRY, RW, TOP, Tables, Words, unit};
+use crate::builder::{Builder, first_stage};
+use crate::common::{CONTEXT, CONTEXT_ENTRY, ROOT, ROOT_ENTRY, RW, SOURCE, TOP, Tables, Words, unit};
 use crate::ledger::{Book, Ledger, Old};
-use crate::rows::{OTHER_ENTRY, words};
+use crate::rows::{OTHER_ENTRY, scalable, words};
 use crate::trial::{COPY, Trial, copy};
+use iopt::Pasid;
 use iopt::copy::{Error, Options, Problem};
 
 const FANS: [u64; 9] = [1, 2, 3, 5, 8, 64, 200, 511, 512];
@@ -107,4 +109,28 @@ fn a_page_that_is_read_at_two_levels_counts_twice() {
     assert_eq!(trial.word(&[root, context, 8, 0, 0]), 0xa000 | RW, "a leaf there");
     assert_eq!(trial.word(&[root, context, 0, 0, 0]), 0x7000 | RW);
     assert_eq!(trial.iovas.of(7), [(0, 0xfff), (0x4000_0000, 0x4000_0fff)]);
+}
+
+/// XD is a reserved bit to a PASID without NXE: one table, two meanings, two copies.
+#[test]
+fn pasids_that_read_a_first_stage_table_differently_do_not_share_its_copy() {
+    const XD: u64 = 1 << 63;
+    for nxe in [[0, 1 << 5], [1 << 5, 0]] {
+        let mut tables = Builder::new();
+        tables.context(SOURCE, 0, 8 | 1, 0);
+        let top = tables.table(1);
+        tables.map((top, 4), 1, 0x5000, 0x7000 | 7, 7);
+        let pointer = tables.words.get(top);
+        tables.words.set(top, pointer | XD);
+        for (number, nxe) in (0..).zip(nxe) {
+            let [word, _, third] = first_stage(top, 4);
+            tables.pasid(SOURCE, Pasid(number), [word, 7 + u64::from(number), third | nxe]);
+        }
+        let trial = Trial::new(&tables.words, &[scalable()], &COPY).unwrap();
+        for (number, nxe) in (0..).zip(nxe) {
+            let word = trial.word(&[16, 0x13 * 32, 0, number * 64 + 16, 0]);
+            assert_eq!((word & XD, word & crate::ADDRESS == 0), (XD, nxe == 0), "{word:#x}");
+            assert_eq!(trial.iovas.of(7 + number as u16).len(), usize::from(nxe != 0));
+        }
+    }
 }

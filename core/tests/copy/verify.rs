@@ -1,12 +1,13 @@
 //! Copies that were tampered with.
 
-use crate::common::{CONTEXT, CONTEXT_ENTRY, ROOT, ROOT_ENTRY, RW, TOP, Tables, unit};
+use crate::builder::Builder;
+use crate::common::{CONTEXT, CONTEXT_ENTRY, ROOT, ROOT_ENTRY, RW, SOURCE, TOP, Tables, unit};
 use crate::inject::with_pasids;
-use crate::rows::{OTHER_ENTRY, TO_TOP, words};
+use crate::rows::{OTHER_ENTRY, TO_TOP, scalable, words};
 use crate::trial::{ADOPT, COPY, KEEP, Trial};
-use iopt::PhysAddr;
 use iopt::copy::Difference;
 use iopt::vtd::Rtaddr;
+use iopt::{Pasid, PhysAddr};
 
 /// A copy, where each context entry and each table is, and what tables it is of.
 fn shared() -> (crate::common::Words, Tables) {
@@ -126,4 +127,19 @@ fn a_root_table_in_old_memory_is_none() {
     let mut trial = Trial::new(&words, &[unit()], &COPY).unwrap();
     trial.roots = vec![Rtaddr(ROOT)];
     assert_eq!(trial.verify(&words), Err(Difference::Root(PhysAddr(ROOT))));
+}
+
+/// A directory of 128 entries leaves the rest of its page to whatever is there: it is copied, and counts.
+#[test]
+fn what_lies_behind_a_short_directory_is_copied_and_counts() {
+    let mut tables = Builder::new();
+    tables.context(SOURCE, 0, 1, 0);
+    let directory = tables.directory_at(SOURCE, Pasid(0));
+    tables.words.set(directory + 8 * 300, 0x55_5001);
+    let mut trial = Trial::new(&tables.words, &[scalable()], &COPY).unwrap();
+    assert_eq!((trial.problems.len(), trial.plan.pages), (0, 3));
+    let addr = at(&trial, &[16, 0x13 * 32, 8 * 300]);
+    assert_eq!(trial.pages.word(addr), 0x55_5001);
+    trial.pages.tamper(addr, 0x55_5000);
+    assert!(matches!(trial.verify(&tables.words), Err(Difference::Entry { .. })));
 }
