@@ -1,5 +1,6 @@
 use super::Error;
 use crate::address::{DomainId, PhysAddr};
+use crate::vtd::Unit;
 
 /// Room for one thing that a copy has to remember.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,8 @@ enum Kind {
     Table,
     /// A domain-id of a unit; the value is the page table that it was first met with.
     Domain,
-    /// A page table under a domain-id of a unit, whose ranges are reserved.
+    /// A page table under a domain-id of a unit. The value says whether its ranges are reserved; for the first page
+    /// table of a domain, also how many bits an address has and whether the domain was opened.
     Reserved,
 }
 
@@ -40,8 +42,8 @@ pub(super) enum Role {
     /// With this PDTS.
     Directory(u8),
     Pasids,
-    /// Of this level.
-    FirstStage(u8),
+    /// Of this level, and whether its entries have XD, which is a reserved bit otherwise.
+    FirstStage(u8, bool),
     /// Of this level.
     SecondStage(u8),
 }
@@ -53,7 +55,7 @@ impl Role {
             Self::ScalableContext => (1, 0),
             Self::Directory(size) => (2, size),
             Self::Pasids => (3, 0),
-            Self::FirstStage(level) => (4, level),
+            Self::FirstStage(level, execute_disable) => (4, level | u8::from(execute_disable) << 7),
             Self::SecondStage(level) => (5, level),
         };
         role << 8 | u64::from(number)
@@ -79,11 +81,13 @@ impl TreeId {
 pub(super) struct Memo<'s> {
     slots: &'s mut [MemoSlot],
     used: usize,
+    /// Which of the units that read tables differently it is about.
+    reader: usize,
 }
 
 impl<'s> Memo<'s> {
     pub(super) fn new(slots: &'s mut [MemoSlot]) -> Self {
-        let mut memo = Self { slots, used: 0 };
+        let mut memo = Self { slots, used: 0, reader: 0 };
         memo.clear();
         memo
     }
@@ -93,14 +97,22 @@ impl<'s> Memo<'s> {
         self.used = 0;
     }
 
+    /// From here on tables are those that unit `number` reads. Others that read them in the same way share them; to a
+    /// unit with other capabilities an entry may be a pointer that was none to the first.
+    pub(super) fn read_by(&mut self, number: usize, units: &[Unit]) {
+        let unit = units.get(number);
+        let alike = |other: &Unit| unit.is_some_and(|unit| unit.reads_like(other));
+        self.reader = units.iter().position(alike).unwrap_or(number);
+    }
+
     /// The copy of the table at `old`, if there is one.
     pub(super) fn table(&self, old: PhysAddr, role: Role) -> Option<PhysAddr> {
-        self.get(table_key(old, role)).map(|value| PhysAddr(value & !0xfff))
+        self.get(self.table_key(old, role)).map(|value| PhysAddr(value & !0xfff))
     }
 
     /// Remembers that the table at `old` was copied to `pages` pages from `new` on.
     pub(super) fn add_table(&mut self, old: PhysAddr, role: Role, new: PhysAddr, pages: u8) -> Result<(), Error> {
-        self.insert(table_key(old, role), new.page().0 | u64::from(pages)).map(|_| ())
+        self.insert(self.table_key(old, role), new.page().0 | u64::from(pages)).map(|_| ())
     }
 
     /// All copies: where they lie, and how many pages each has.
@@ -115,18 +127,48 @@ impl<'s> Memo<'s> {
         Ok(self.insert(key, tree.0)?.map(TreeId))
     }
 
-    /// All domains, by unit.
-    pub(super) fn domains(&self) -> impl Iterator<Item = (usize, DomainId)> + '_ {
-        let domains = self.slots.iter().filter(|slot| slot.key.kind == Kind::Domain);
-        domains.map(|slot| {
-            (usize::try_from(slot.key.also).unwrap_or(0), DomainId(u16::try_from(slot.key.what).unwrap_or(0)))
+    /// All domains that were opened, by unit.
+    pub(super) fn opened(&self) -> impl Iterator<Item = (usize, DomainId)> + '_ {
+        let opened = |slot: &&MemoSlot| slot.key.kind == Kind::Reserved && slot.value & OPENED != 0;
+        self.slots.iter().filter(opened).map(|slot| {
+            let (unit, domain) = (slot.key.also >> 16, slot.key.also & 0xffff);
+            (usize::try_from(unit).unwrap_or(0), DomainId(u16::try_from(domain).unwrap_or(0)))
         })
     }
 
-    /// Remembers that the ranges of a page table are reserved in a domain. Returns whether they were already.
-    pub(super) fn add_reserved(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<bool, Error> {
+    /// Remembers that addresses in a domain have `width` bits or more; `first` is the page table that it was first met
+    /// with.
+    pub(super) fn widen(&mut self, unit: usize, domain: DomainId, first: TreeId, width: u8) -> Result<(), Error> {
+        let value = self.tree_value(unit, domain, first)?;
+        *value = *value & !WIDTH | (*value & WIDTH).max(width.into());
+        Ok(())
+    }
+
+    /// Remembers that the ranges of a page table are reserved in a domain. Returns how many bits the domain's
+    /// addresses have if this is the first time, as far as they are known to be [widened](Self::widen).
+    pub(super) fn begin(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<Option<u8>, Error> {
+        let value = self.tree_value(unit, domain, tree)?;
+        let begun = *value & BEGUN != 0;
+        *value |= BEGUN;
+        Ok((!begun).then(|| u8::try_from(*value & WIDTH).unwrap_or(0)))
+    }
+
+    /// Remembers that a domain was opened, which was first met with the page table `first`.
+    pub(super) fn open(&mut self, unit: usize, domain: DomainId, first: TreeId) -> Result<(), Error> {
+        *self.tree_value(unit, domain, first)? |= OPENED;
+        Ok(())
+    }
+
+    fn tree_value(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<&mut u64, Error> {
+        let full = Error::MemoFull { slots: self.slots.len() };
         let also = (unit as u64) << 16 | u64::from(domain.0);
-        Ok(self.insert(Key { kind: Kind::Reserved, what: tree.0, also }, 1)?.is_some())
+        let key = Key { kind: Kind::Reserved, what: tree.0, also };
+        self.insert(key, 0)?;
+        self.find(key).and_then(|index| self.slots.get_mut(index)).map(|slot| &mut slot.value).ok_or(full)
+    }
+
+    fn table_key(&self, old: PhysAddr, role: Role) -> Key {
+        Key { kind: Kind::Table, what: old.page().0, also: (self.reader as u64) << 16 | role.code() }
     }
 
     fn get(&self, key: Key) -> Option<u64> {
@@ -164,9 +206,10 @@ impl<'s> Memo<'s> {
     }
 }
 
-fn table_key(old: PhysAddr, role: Role) -> Key {
-    Key { kind: Kind::Table, what: old.page().0, also: role.code() }
-}
+/// What the value of a page table under a domain-id is made of.
+const WIDTH: u64 = 0xff;
+const BEGUN: u64 = 1 << 8;
+const OPENED: u64 = 1 << 9;
 
 /// Neighbouring pages must not be neighbours here, or runs of them would pile up: the finaliser of SplitMix64.
 fn hash(key: Key) -> u64 {
@@ -192,7 +235,7 @@ mod tests {
         assert_eq!(memo.add_table(old, Role::Directory(3), PhysAddr(0xb000), 2), Ok(()));
         assert_eq!(memo.table(old, Role::SecondStage(2)), Some(PhysAddr(0x9000)));
         assert_eq!(memo.table(old, Role::SecondStage(1)), Some(PhysAddr(0xa000)));
-        assert_eq!(memo.table(old, Role::FirstStage(1)), None);
+        assert_eq!(memo.table(old, Role::FirstStage(1, false)), None);
         let mut copies: Vec<_> = memo.copies().collect();
         copies.sort();
         assert_eq!(copies, [(PhysAddr(0x9000), 1), (PhysAddr(0xa000), 1), (PhysAddr(0xb000), 2)]);
@@ -206,10 +249,15 @@ mod tests {
         assert_eq!(memo.add_domain(0, DomainId(7), one), Ok(None));
         assert_eq!(memo.add_domain(0, DomainId(7), other), Ok(Some(one)));
         assert_eq!(memo.add_domain(1, DomainId(7), other), Ok(None));
-        assert_eq!(memo.add_reserved(0, DomainId(7), one), Ok(false));
+        assert_eq!(memo.widen(0, DomainId(7), one, 48), Ok(()));
+        assert_eq!(memo.widen(0, DomainId(7), one, 39), Ok(()));
+        assert_eq!(memo.begin(0, DomainId(7), one), Ok(Some(48)));
         // One slot must stay empty.
-        assert_eq!(memo.add_reserved(0, DomainId(7), other), Err(Error::MemoFull { slots: 4 }));
-        assert_eq!(memo.add_reserved(0, DomainId(7), one), Ok(true));
+        assert_eq!(memo.begin(0, DomainId(7), other), Err(Error::MemoFull { slots: 4 }));
+        assert_eq!(memo.begin(0, DomainId(7), one), Ok(None));
+        assert_eq!(memo.opened().count(), 0);
+        assert_eq!(memo.open(0, DomainId(7), one), Ok(()));
+        assert_eq!(memo.opened().next(), Some((0, DomainId(7))));
     }
 
     #[test]

@@ -10,42 +10,43 @@ use crate::vtd::{Fault, FaultReason, Place, SecondStageReasons, Structure};
 /// Which stage a page table is of, and how its defects are called.
 #[derive(Clone, Copy)]
 pub(super) enum Stage {
-    First,
+    /// With XD or without.
+    First(bool),
     Second(&'static SecondStageReasons),
 }
 
 impl Stage {
     pub(super) fn role(self, level: u8) -> Role {
         match self {
-            Self::First => Role::FirstStage(level),
+            Self::First(execute_disable) => Role::FirstStage(level, execute_disable),
             Self::Second(_) => Role::SecondStage(level),
         }
     }
 
     pub(super) fn structure(self, level: u8) -> Structure {
         match self {
-            Self::First => Structure::FirstStage(level),
+            Self::First(_) => Structure::FirstStage(level),
             Self::Second(_) => Structure::SecondStage(level),
         }
     }
 
     fn reserved(self) -> FaultReason {
         match self {
-            Self::First => FaultReason::FirstStageReserved,
+            Self::First(_) => FaultReason::FirstStageReserved,
             Self::Second(reasons) => reasons.reserved,
         }
     }
 
     fn unreadable(self) -> FaultReason {
         match self {
-            Self::First => FaultReason::FirstStageUnreadable,
+            Self::First(_) => FaultReason::FirstStageUnreadable,
             Self::Second(reasons) => reasons.unreadable,
         }
     }
 
     pub(super) fn top_unreadable(self) -> FaultReason {
         match self {
-            Self::First => FaultReason::FirstStageTopUnreadable,
+            Self::First(_) => FaultReason::FirstStageTopUnreadable,
             Self::Second(reasons) => reasons.top_unreadable,
         }
     }

@@ -85,6 +85,12 @@ impl Unit {
         matches!(self.rtaddr.mode(), TranslationMode::Scalable)
     }
 
+    /// Whether the other unit makes the same of every entry that both read.
+    pub(crate) fn reads_like(&self, other: &Self) -> bool {
+        let known = |unit: &Self| (unit.is_scalable(), unit.cap, unit.ecap, unit.host_address_width);
+        known(self) == known(other)
+    }
+
     /// How many levels second-stage tables with this AW have; `None` if it means nothing, or nothing to this unit.
     pub(super) fn levels(&self, aw: u8) -> Option<u8> {
         let supported = self.cap.is_none_or(|cap| cap.sagaw().checked_shr(aw.into()).unwrap_or(0) & 1 != 0);

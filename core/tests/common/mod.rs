@@ -118,6 +118,10 @@ impl Tables {
         self.set(at, entry)
     }
 
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
     /// Lets `look` see the memory.
     pub fn with<T>(&self, look: impl FnOnce(&SparseMemory<'_>) -> T) -> T {
         self.words.with(look)

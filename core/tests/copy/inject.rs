@@ -1,0 +1,262 @@
+//! Every call fails once: nothing leaks, nothing stays reserved, the error has a place, and a retry succeeds.
+
+use crate::builder::{Builder, PASS_THROUGH, first_stage, second_stage};
+use crate::common::{CONTEXT, RW, SOURCE, TOP, Tables, Words, unit};
+use crate::ledger::{Book, Failing, Ledger, Old};
+use crate::rows::{scalable, words};
+use crate::trial::{ADOPT, Bench, COPY, KEEP, Trial, copy};
+use iopt::copy::{self, Error, Options, Partial, Problem};
+use iopt::memory::ReadErrorKind;
+use iopt::vtd::{Cause, Rtaddr, Unit};
+use iopt::{Pasid, PhysAddr};
+
+/// P, R/W, U/S and A.
+const USER: u64 = 0x27;
+
+fn legacy() -> (Words, Unit) {
+    let mut tables = Tables::new(3);
+    tables.map(1, 0x5000, 0x7000 | RW).map(1, 0x40_0000, 0x7000 | RW).map(2, 0x80_0000, 0x80_0083);
+    tables.set(CONTEXT, 2 << 2 | 1).set(CONTEXT + 8, 9 << 8 | 1);
+    (words(&tables), unit())
+}
+
+/// First stage, second stage, both nested, pass-through; PASIDs in both pages of the directory.
+pub fn with_pasids() -> (Words, Unit) {
+    let mut tables = Builder::new();
+    tables.context(SOURCE, 3, 8 | 1, 0);
+    let (first, second, inner, outer) = (tables.table(1), tables.table(1), tables.table(1), tables.table(1));
+    tables.pasid(SOURCE, Pasid(0), second_stage(second, 3));
+    let [word, _, third] = first_stage(first, 4);
+    tables.pasid(SOURCE, Pasid(1), [word, 10, third]);
+    let [word, _, third] = first_stage(outer, 4);
+    let nested = second_stage(inner, 3)[0] & !(7 << 6) | 3 << 6 | word & 1;
+    tables.pasid(SOURCE, Pasid(2), [nested, 8, third]);
+    tables.pasid(SOURCE, Pasid(0x8005), second_stage(second, 3).map(|word| if word == 7 { 9 } else { word }));
+    tables.pasid(SOURCE, Pasid(0x8006), PASS_THROUGH.map(|word| if word == 7 { 11 } else { word }));
+    tables.map((second, 3), 1, 0x5000, 0x7000 | RW, RW);
+    tables.map((first, 4), 1, 0x6000, 0x7000 | USER, USER);
+    tables.map((outer, 4), 1, 0x8000, 0x7000 | USER, USER);
+    // The second stage maps the tables of the first, and what they lead to, where they are.
+    for level in 1..=4 {
+        let table = tables.at((outer, 4), level, 0x8000, USER) & !0xfff;
+        tables.map((inner, 3), 1, table, table | RW, RW);
+    }
+    tables.map((inner, 3), 1, 0x7000, 0x7000 | RW, RW);
+    (tables.words, scalable())
+}
+
+fn keep(options: Options) -> Options {
+    Options { partial: Partial::Keep, ..options }
+}
+
+fn units() -> [(Words, Unit); 2] {
+    [legacy(), with_pasids()]
+}
+
+/// The copy of `words` when the call fails that `spoil` chooses. `None` when there was no such call.
+fn spoiled(
+    (words, unit): &(Words, Unit),
+    options: &Options,
+    lends: bool,
+    spoil: impl Fn(&mut Ledger, &mut Book, &mut Failing),
+) -> Option<Result<(), Error>> {
+    let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+    words.with(|memory| {
+        let old = Old::new(memory, lends);
+        spoil(&mut pages, &mut iovas, &mut old.reads.borrow_mut());
+        let result = copy(&old, &[*unit], options, &mut pages, &mut iovas);
+        let all = [pages.allocations, pages.flushes, iovas.calls, *old.reads.borrow()];
+        let fired = all.iter().any(|failing| failing.at.is_some_and(|at| at < failing.calls));
+        let healthy = Trial::new(words, &[*unit], options).expect("a healthy backend");
+        match &result {
+            Err(error) => {
+                assert_eq!((pages.balance(), iovas.is_empty()), (0, true), "{error}");
+                match error {
+                    Error::Pages { table, .. } => assert!(words.holds(table.0), "{error}"),
+                    Error::Reserve { requester, .. } => {
+                        assert!(healthy.iovas.devices.iter().any(|known| known.1 == requester.source_id))
+                    }
+                    Error::Incomplete { fault, .. } => {
+                        let failed = old.failed.get().expect("a read failed");
+                        let Cause::Unreadable(found) = fault.cause else { panic!("{error}") };
+                        assert_eq!((found.addr, found.kind), (failed, ReadErrorKind::Io(5)));
+                    }
+                    // What could not be read at the time of planning could be read later.
+                    Error::Changed { .. } if options.partial == Partial::Keep => {}
+                    error => panic!("{error}"),
+                }
+            }
+            Ok((_, done, roots, _)) => {
+                let found = (&iovas.domains, &iovas.ranges, &iovas.devices);
+                assert_eq!(found, (&healthy.iovas.domains, &healthy.iovas.ranges, &healthy.iovas.devices));
+                let mut bench = Bench::new(1 << 10);
+                let verified = copy::verify(memory, &[*unit], roots, &pages, options, &mut bench.work()).unwrap();
+                assert_eq!((pages.balance() as u64, verified.missing), (done.pages, done.lost));
+            }
+        }
+        fired.then(|| result.map(|_| ()))
+    })
+}
+
+/// Fails each call in turn, and returns how many errors and successes that made.
+fn each(
+    unit: &(Words, Unit),
+    options: &Options,
+    lends: bool,
+    spoil: impl Fn(&mut Ledger, &mut Book, &mut Failing, Failing),
+) -> (u64, u64) {
+    let (mut errors, mut successes) = (0, 0);
+    loop {
+        let call = Failing::at(errors + successes);
+        match spoiled(unit, options, lends, |pages, iovas, reads| spoil(pages, iovas, reads, call)) {
+            None => return (errors, successes),
+            Some(Err(_)) => errors += 1,
+            Some(Ok(())) => successes += 1,
+        }
+    }
+}
+
+#[test]
+fn each_allocation_flush_and_reservation_fails_once() {
+    for unit in units() {
+        for options in [COPY, ADOPT, KEEP] {
+            let healthy = Trial::new(&unit.0, &[unit.1], &options).unwrap();
+            let allocations = healthy.pages.allocations.calls;
+            let failed = each(&unit, &options, true, |pages, _, _, call| pages.allocations = call);
+            assert_eq!(failed, (allocations, 0));
+            let failed = each(&unit, &options, true, |pages, _, _, call| pages.flushes = call);
+            assert_eq!(failed, (healthy.plan.pages, 0));
+            let failed = each(&unit, &options, true, |_, iovas, _, call| iovas.calls = call);
+            assert_eq!(failed, (healthy.iovas.calls.calls, 0));
+        }
+    }
+}
+
+#[test]
+fn each_read_fails_once() {
+    for unit in units() {
+        for lends in [false, true] {
+            for options in [COPY, ADOPT, KEEP, keep(ADOPT)] {
+                let (errors, successes) = each(&unit, &options, lends, |_, _, reads, call| *reads = call);
+                assert!(errors > 0 && successes > 0, "{errors} {successes}");
+            }
+        }
+    }
+}
+
+/// A read that fails in `execute` only: an error and nothing left of it, or under `Keep` a table less.
+#[test]
+fn each_read_of_execute_fails_once() {
+    for (words, unit) in units() {
+        for options in [COPY, ADOPT, KEEP] {
+            let healthy = Trial::new(&words, &[unit], &options).unwrap();
+            let mut kept = 0;
+            for call in 0.. {
+                let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+                let mut bench = Bench::new(1 << 10);
+                let more = words.with(|memory| {
+                    let (old, mut work, mut roots) = (Old::new(memory, false), bench.work(), [Rtaddr(0)]);
+                    let plan = copy::plan(&old, &[unit], &options, &mut work, |problem| panic!("{problem}")).unwrap();
+                    *old.reads.borrow_mut() = Failing::at(call);
+                    let done = plan.execute(&old, &[unit], &mut pages, &mut iovas, &mut work, &mut roots);
+                    let fired = old.failed.get().is_some();
+                    match done {
+                        Ok(done) => {
+                            assert_eq!(iovas.ranges, healthy.iovas.ranges, "call {call}");
+                            kept += done.lost;
+                        }
+                        Err(error) => {
+                            assert!(matches!(error, Error::Incomplete { .. }), "{error}");
+                            assert_eq!((pages.balance(), iovas.is_empty()), (0, true));
+                            let done = plan.execute(&old, &[unit], &mut pages, &mut iovas, &mut work, &mut roots);
+                            assert_eq!(done, Ok(healthy.done), "a retry");
+                            copy::verify(memory, &[unit], &roots, &pages, &options, &mut work).unwrap();
+                        }
+                    }
+                    fired
+                });
+                if !more {
+                    break;
+                }
+            }
+            // Each table but the root was lost once.
+            let pages_read = if options == KEEP { healthy.plan.tables - 1 } else { 0 };
+            assert_eq!(kept, pages_read, "{options:?}");
+        }
+    }
+}
+
+/// A page that can never be read loses what is below it, and nothing else.
+#[test]
+fn a_page_that_cannot_be_read_loses_only_that_table() {
+    for (words, unit) in units() {
+        for options in [COPY, ADOPT] {
+            let healthy = Trial::new(&words, &[unit], &options).unwrap();
+            for page in (0x1000..0x10_0000).step_by(0x1000).filter(|page| words.holds(*page)) {
+                let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+                words.with(|memory| {
+                    let old = Old { broken: Some(PhysAddr(page)), ..Old::new(memory, page & 0x1000 == 0) };
+                    let refused = copy(&old, &[unit], &options, &mut pages, &mut iovas);
+                    assert!(matches!(refused, Err(Error::Incomplete { .. })), "{page:#x}: {refused:?}");
+                    assert_eq!((pages.allocations.calls, iovas.calls.calls), (0, 0));
+                    let kept = copy(&old, &[unit], &keep(options), &mut pages, &mut iovas);
+                    let Ok((plan, done, roots, problems)) = kept else {
+                        assert_eq!(page, 0x1000, "{kept:?}");
+                        return;
+                    };
+                    assert_eq!((plan.lost, done.lost), (problems.len() as u64, plan.lost), "{problems:?}");
+                    assert!(plan.lost > 0 && plan.pages <= healthy.plan.pages);
+                    for (domain, ranges) in &iovas.ranges {
+                        assert!(ranges.iter().all(|range| healthy.iovas.ranges[domain].contains(range)));
+                    }
+                    let mut bench = Bench::new(1 << 10);
+                    copy::verify(&old, &[unit], &roots, &pages, &keep(options), &mut bench.work()).unwrap();
+                });
+            }
+        }
+    }
+}
+
+/// Too small a memo is an error, in the plan or later, and what the documentation says is enough.
+#[test]
+fn a_memo_that_is_too_small_is_an_error_and_nothing_is_left() {
+    for (words, unit) in units() {
+        let healthy = Trial::new(&words, &[unit], &COPY).unwrap().plan;
+        // The root table needs none, and each domain has one page table.
+        let enough = (healthy.tables + 2 * healthy.domains + 1) as usize;
+        for slots in 0..=enough {
+            let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+            let (mut bench, mut small) = (Bench::new(1 << 10), Bench::new(slots));
+            words.with(|memory| {
+                let plan = copy::plan(memory, &[unit], &COPY, &mut bench.work(), |_| ()).unwrap();
+                let (mut roots, mut work) = ([Rtaddr(0)], small.work());
+                let again = copy::plan(memory, &[unit], &COPY, &mut work, |_| ());
+                let done = plan.execute(memory, &[unit], &mut pages, &mut iovas, &mut work, &mut roots);
+                assert_eq!(again.is_ok(), done.is_ok(), "{slots} slots");
+                match done {
+                    Ok(_) => assert!(copy::verify(memory, &[unit], &roots, &pages, &COPY, &mut work).is_ok()),
+                    Err(error) => {
+                        assert_eq!(error, Error::MemoFull { slots });
+                        assert_eq!((pages.balance(), iovas.is_empty(), slots < enough), (0, true, true));
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// What a nested first stage and adopted tables map is known from them alone: where the image only lacks a table, its
+/// ranges may be in use; where there is no memory, not even the hardware can read it.
+#[test]
+fn a_table_that_is_not_copied_and_cannot_be_read_is_told() {
+    let (words, unit) = legacy();
+    words.with(|memory| {
+        let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+        let old = Old { broken: Some(PhysAddr(TOP)), ..Old::new(memory, true) };
+        let (.., problems) = copy(&old, &[unit], &keep(ADOPT), &mut pages, &mut iovas).unwrap();
+        assert!(matches!(problems.as_slice(), [problem @ Problem::Unreserved(_)] if problem.is_loss()), "{problems:?}");
+    });
+    let mut hole = words.clone();
+    let trial = Trial::new(hole.hole(TOP), &[unit], &ADOPT).unwrap();
+    assert!(matches!(trial.problems.as_slice(), [Problem::Refused(_)]), "{:?}", trial.problems);
+}

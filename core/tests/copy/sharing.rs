@@ -1,0 +1,136 @@
+//! Tables that are met more than once: one copy for each page and level, whatever leads to it.
+
+use crate::builder::{Builder, first_stage};
+use crate::common::{CONTEXT, CONTEXT_ENTRY, ROOT, ROOT_ENTRY, RW, SOURCE, TOP, Tables, Words, unit};
+use crate::ledger::{Book, Ledger, Old};
+use crate::rows::{OTHER_ENTRY, scalable, words};
+use crate::trial::{COPY, Trial, copy};
+use iopt::Pasid;
+use iopt::copy::{Error, Options, Problem};
+
+const FANS: [u64; 9] = [1, 2, 3, 5, 8, 64, 200, 511, 512];
+
+#[test]
+fn a_table_that_points_to_itself_is_linear_in_levels_at_every_fan_out() {
+    for levels in [4, 5] {
+        for fan in FANS {
+            let mut tables = Tables::new(levels);
+            for index in 0..fan {
+                tables.set(TOP + 8 * index, TOP | RW);
+            }
+            let trial = Trial::new(&words(&tables), &[unit()], &COPY).unwrap();
+            let levels = u64::from(levels);
+            assert_eq!((trial.plan.pages, trial.plan.tables), (2 + levels, 2 + levels));
+            assert_eq!(trial.plan.shared, (fan - 1) * (levels - 1));
+            assert!(trial.problems.iter().all(|problem| matches!(problem, Problem::Loop(_))));
+            assert_eq!(trial.problems.len() as u64, fan * (levels - 1));
+        }
+    }
+}
+
+/// Each table has `fan` entries that all lead to the next one.
+fn diamonds(levels: u8, fan: u64) -> Words {
+    let mut tables = Tables::new(levels);
+    for level in 1..=levels {
+        let table = TOP + 0x2000 * u64::from(levels - level);
+        for index in 0..fan {
+            tables.set(table + 8 * index, if level == 1 { 0x7000 | RW } else { (table + 0x2000) | RW });
+        }
+    }
+    words(&tables)
+}
+
+/// Copying is linear in tables at every fan-out. Reservations are made for each path, and end with the budget.
+#[test]
+fn diamonds_are_linear_to_copy_and_end_with_the_budget() {
+    const BUDGET: u64 = 20_000;
+    let options = Options { max_tables: BUDGET, ..COPY };
+    for levels in [4, 5] {
+        for fan in FANS {
+            let words = diamonds(levels, fan);
+            let walked = 2 + (0..u32::from(levels)).map(|level| fan.pow(level)).sum::<u64>();
+            if walked > BUDGET {
+                let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+                let result = words.with(|memory| {
+                    let old = Old::new(memory, true);
+                    let result = copy(&old, &[unit()], &options, &mut pages, &mut iovas).map(|_| ());
+                    assert!(old.reads.borrow().calls < 3 * BUDGET, "bounded by the budget");
+                    result
+                });
+                assert_eq!(result, Err(Error::Budget { unit: 0, tables: BUDGET }));
+                assert_eq!((pages.allocations.calls, iovas.calls.calls), (0, 0));
+                continue;
+            }
+            let trial = Trial::new(&words, &[unit()], &options).unwrap();
+            let levels = u64::from(levels);
+            assert_eq!((trial.plan.pages, trial.plan.shared), (2 + levels, (fan - 1) * (levels - 1)));
+            assert_eq!(trial.problems, []);
+        }
+    }
+}
+
+#[test]
+fn the_budget_is_exact() {
+    let words = diamonds(4, 2);
+    // Two tables above, and 1 + 2 + 4 + 8 on the paths.
+    for (max_tables, enough) in [(0, false), (5, false), (16, false), (17, true)] {
+        let result = Trial::new(&words, &[unit()], &Options { max_tables, ..COPY });
+        assert_eq!(result.is_ok(), enough, "{max_tables}: {:?}", result.map(|trial| trial.plan));
+    }
+}
+
+#[test]
+fn contexts_that_share_a_table_share_its_copy_under_one_domain_id_or_two() {
+    for domain in [7, 8] {
+        let mut tables = Tables::new(3);
+        tables.map(1, 0x5000, 0x7000 | RW);
+        tables.set(OTHER_ENTRY, TOP | 1).set(OTHER_ENTRY + 8, domain << 8 | 1);
+        // The context table is shared by another bus.
+        tables.set(ROOT + 16 * 200, CONTEXT | 1);
+        let trial = Trial::new(&words(&tables), &[unit()], &COPY).unwrap();
+        assert_eq!((trial.plan.pages, trial.plan.shared, trial.plan.devices), (5, 2, 4));
+        let root = ROOT_ENTRY - ROOT;
+        assert_eq!(trial.word(&[root]), trial.word(&[16 * 200]));
+        assert_eq!(trial.word(&[root, CONTEXT_ENTRY - CONTEXT]), trial.word(&[root, OTHER_ENTRY - CONTEXT]));
+        // Once for each domain, however many devices are in it.
+        assert_eq!(trial.plan.ranges, if domain == 7 { 1 } else { 2 });
+    }
+}
+
+#[test]
+fn a_page_that_is_read_at_two_levels_counts_twice() {
+    let mut tables = Tables::new(3);
+    // One entry leads to the table at level 2, another of that level to the same as level 1.
+    tables.set(TOP, 0x9000 | RW).set(0x9000, 0xa000 | RW).set(TOP + 8, 0xb000 | RW).set(0xb000, 0x9000 | RW);
+    tables.set(0xa000, 0x7000 | RW);
+    let trial = Trial::new(&words(&tables), &[unit()], &COPY).unwrap();
+    assert_eq!((trial.plan.pages, trial.plan.shared), (2 + 1 + 2 + 2, 0));
+    let [root, context] = crate::rows::TO_TOP;
+    assert_eq!(trial.word(&[root, context, 8, 0, 0]), 0xa000 | RW, "a leaf there");
+    assert_eq!(trial.word(&[root, context, 0, 0, 0]), 0x7000 | RW);
+    assert_eq!(trial.iovas.of(7), [(0, 0xfff), (0x4000_0000, 0x4000_0fff)]);
+}
+
+/// XD is a reserved bit to a PASID without NXE: one table, two meanings, two copies.
+#[test]
+fn pasids_that_read_a_first_stage_table_differently_do_not_share_its_copy() {
+    const XD: u64 = 1 << 63;
+    for nxe in [[0, 1 << 5], [1 << 5, 0]] {
+        let mut tables = Builder::new();
+        tables.context(SOURCE, 0, 8 | 1, 0);
+        let top = tables.table(1);
+        tables.map((top, 4), 1, 0x5000, 0x7000 | 7, 7);
+        let pointer = tables.words.get(top);
+        tables.words.set(top, pointer | XD);
+        for (number, nxe) in (0..).zip(nxe) {
+            let [word, _, third] = first_stage(top, 4);
+            tables.pasid(SOURCE, Pasid(number), [word, 7 + u64::from(number), third | nxe]);
+        }
+        let trial = Trial::new(&tables.words, &[scalable()], &COPY).unwrap();
+        for (number, nxe) in (0..).zip(nxe) {
+            let word = trial.word(&[16, 0x13 * 32, 0, number * 64 + 16, 0]);
+            assert_eq!((word & XD, word & crate::ADDRESS == 0), (XD, nxe == 0), "{word:#x}");
+            assert_eq!(trial.iovas.of(7 + number as u16).len(), usize::from(nxe != 0));
+        }
+    }
+}
