@@ -267,8 +267,9 @@ impl Plan {
         let copied = self.copy_all(old, units, pages, iovas, work, roots, &mut done, &mut roots_written);
         if copied.is_err() {
             // The root tables are remembered by their new addresses only, since no other table leads to them.
-            for root in roots.iter().take(roots_written) {
+            for root in roots.iter_mut().take(roots_written) {
                 pages.free(root.root_table(), 1);
+                *root = Rtaddr(0);
             }
             release(pages, iovas, work);
         }

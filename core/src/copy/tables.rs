@@ -18,7 +18,8 @@ pub(super) enum Stage {
 impl Stage {
     pub(super) fn role(self, level: u8) -> Role {
         match self {
-            Self::First(execute_disable) => Role::FirstStage(level, execute_disable),
+            // Leaves are copied as they are, whatever XD is to those who read them.
+            Self::First(execute_disable) => Role::FirstStage(level, execute_disable && level > 1),
             Self::Second(_) => Role::SecondStage(level),
         }
     }
