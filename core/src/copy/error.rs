@@ -84,6 +84,8 @@ pub enum Error {
 pub enum Problem {
     /// What this fault is about can't be copied: its entry is not present in the copy.
     Lost(Fault),
+    /// What this fault is about is not copied, and can't be read: what is mapped through it can't be reserved.
+    Unreserved(Fault),
     /// The hardware refuses this entry, in the copy as before; its pointers are 0 there.
     Refused(Fault),
     /// The table is on its own path. It is copied once for each level that it is read at, so that the copy translates
@@ -106,10 +108,10 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Whether the copy lacks something that the old tables have.
+    /// Whether something is lost: a table that is not copied, or ranges that are not reserved.
     #[must_use]
     pub fn is_loss(&self) -> bool {
-        matches!(self, Self::Lost(_))
+        matches!(self, Self::Lost(_) | Self::Unreserved(_))
     }
 }
 
@@ -117,6 +119,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(fault) => write!(f, "not copied: {fault}"),
+            Self::Unreserved(fault) => write!(f, "not reserved, since unknown: {fault}"),
             Self::Refused(fault) => write!(f, "refused by the hardware, in the copy as before: {fault}"),
             Self::Loop(fault) => fault.fmt(f),
             Self::NullTable(place) => write!(f, "{place} points to a table at address 0"),

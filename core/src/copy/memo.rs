@@ -28,7 +28,8 @@ enum Kind {
     Table,
     /// A domain-id of a unit; the value is the page table that it was first met with.
     Domain,
-    /// A page table under a domain-id of a unit, whose ranges are reserved.
+    /// A page table under a domain-id of a unit. The value says whether its ranges are reserved; for the first page
+    /// table of a domain, also how many bits an address has and whether the domain was opened.
     Reserved,
 }
 
@@ -115,18 +116,44 @@ impl<'s> Memo<'s> {
         Ok(self.insert(key, tree.0)?.map(TreeId))
     }
 
-    /// All domains, by unit.
-    pub(super) fn domains(&self) -> impl Iterator<Item = (usize, DomainId)> + '_ {
-        let domains = self.slots.iter().filter(|slot| slot.key.kind == Kind::Domain);
-        domains.map(|slot| {
-            (usize::try_from(slot.key.also).unwrap_or(0), DomainId(u16::try_from(slot.key.what).unwrap_or(0)))
+    /// All domains that were opened, by unit.
+    pub(super) fn opened(&self) -> impl Iterator<Item = (usize, DomainId)> + '_ {
+        let opened = |slot: &&MemoSlot| slot.key.kind == Kind::Reserved && slot.value & OPENED != 0;
+        self.slots.iter().filter(opened).map(|slot| {
+            let (unit, domain) = (slot.key.also >> 16, slot.key.also & 0xffff);
+            (usize::try_from(unit).unwrap_or(0), DomainId(u16::try_from(domain).unwrap_or(0)))
         })
     }
 
-    /// Remembers that the ranges of a page table are reserved in a domain. Returns whether they were already.
-    pub(super) fn add_reserved(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<bool, Error> {
+    /// Remembers that addresses in a domain have `width` bits or more; `first` is the page table that it was first met
+    /// with.
+    pub(super) fn widen(&mut self, unit: usize, domain: DomainId, first: TreeId, width: u8) -> Result<(), Error> {
+        let value = self.tree_value(unit, domain, first)?;
+        *value = *value & !WIDTH | (*value & WIDTH).max(width.into());
+        Ok(())
+    }
+
+    /// Remembers that the ranges of a page table are reserved in a domain. Returns how many bits the domain's
+    /// addresses have if this is the first time, as far as they are known to be [widened](Self::widen).
+    pub(super) fn begin(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<Option<u8>, Error> {
+        let value = self.tree_value(unit, domain, tree)?;
+        let begun = *value & BEGUN != 0;
+        *value |= BEGUN;
+        Ok((!begun).then(|| u8::try_from(*value & WIDTH).unwrap_or(0)))
+    }
+
+    /// Remembers that a domain was opened, which was first met with the page table `first`.
+    pub(super) fn open(&mut self, unit: usize, domain: DomainId, first: TreeId) -> Result<(), Error> {
+        *self.tree_value(unit, domain, first)? |= OPENED;
+        Ok(())
+    }
+
+    fn tree_value(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<&mut u64, Error> {
+        let full = Error::MemoFull { slots: self.slots.len() };
         let also = (unit as u64) << 16 | u64::from(domain.0);
-        Ok(self.insert(Key { kind: Kind::Reserved, what: tree.0, also }, 1)?.is_some())
+        let key = Key { kind: Kind::Reserved, what: tree.0, also };
+        self.insert(key, 0)?;
+        self.find(key).and_then(|index| self.slots.get_mut(index)).map(|slot| &mut slot.value).ok_or(full)
     }
 
     fn get(&self, key: Key) -> Option<u64> {
@@ -163,6 +190,11 @@ impl<'s> Memo<'s> {
         }
     }
 }
+
+/// What the value of a page table under a domain-id is made of.
+const WIDTH: u64 = 0xff;
+const BEGUN: u64 = 1 << 8;
+const OPENED: u64 = 1 << 9;
 
 fn table_key(old: PhysAddr, role: Role) -> Key {
     Key { kind: Kind::Table, what: old.page().0, also: role.code() }
@@ -206,10 +238,15 @@ mod tests {
         assert_eq!(memo.add_domain(0, DomainId(7), one), Ok(None));
         assert_eq!(memo.add_domain(0, DomainId(7), other), Ok(Some(one)));
         assert_eq!(memo.add_domain(1, DomainId(7), other), Ok(None));
-        assert_eq!(memo.add_reserved(0, DomainId(7), one), Ok(false));
+        assert_eq!(memo.widen(0, DomainId(7), one, 48), Ok(()));
+        assert_eq!(memo.widen(0, DomainId(7), one, 39), Ok(()));
+        assert_eq!(memo.begin(0, DomainId(7), one), Ok(Some(48)));
         // One slot must stay empty.
-        assert_eq!(memo.add_reserved(0, DomainId(7), other), Err(Error::MemoFull { slots: 4 }));
-        assert_eq!(memo.add_reserved(0, DomainId(7), one), Ok(true));
+        assert_eq!(memo.begin(0, DomainId(7), other), Err(Error::MemoFull { slots: 4 }));
+        assert_eq!(memo.begin(0, DomainId(7), one), Ok(None));
+        assert_eq!(memo.opened().count(), 0);
+        assert_eq!(memo.open(0, DomainId(7), one), Ok(()));
+        assert_eq!(memo.opened().next(), Some((0, DomainId(7))));
     }
 
     #[test]

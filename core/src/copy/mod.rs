@@ -104,7 +104,7 @@ pub struct Options {
     pub partial: Partial,
     /// The mode that the new kernel wants, if it has a wish: the mode of a unit can't change while devices do DMA.
     pub translation_mode: Option<TranslationMode>,
-    /// How many tables may be read in all, and again as many to find what they map.
+    /// How many tables may be read in all, and again as many for each unit to find what they map.
     pub max_tables: u64,
 }
 
@@ -198,11 +198,13 @@ pub struct Plan {
     pub devices: u64,
     /// Ranges to reserve.
     pub ranges: u64,
-    /// Tables that can't be copied.
+    /// Tables that can't be read.
     pub lost: u64,
     options: Options,
     /// The first thing that is lost.
     first_loss: Option<Error>,
+    /// Tables that could not be read when looking for what is in use.
+    unread: u64,
 }
 
 /// Finds out what it takes to copy the tables of `units`, and changes nothing. Everything that their new owner should
@@ -283,7 +285,8 @@ impl Plan {
     ) -> Result<(), Error> {
         let mut silent = |_: &Problem| ();
         for ((number, unit), root) in units.iter().enumerate().zip(roots) {
-            reserve::unit(old, number, unit, done, work, Some(&mut *iovas), &mut silent)?;
+            let reserving = reserve::Reserving { iovas: &mut *iovas, planned: self.unread };
+            reserve::unit(old, number, unit, done, work, Some(reserving), &mut silent)?;
             let mut copier = Copier::new(old, Some(&mut *pages), done, number, work, &mut silent);
             copier.planned = Some(self.pages);
             let copied = copier.unit(unit);
@@ -302,7 +305,7 @@ fn release(pages: &mut dyn PageAllocator, iovas: &mut dyn IovaReserver, work: &m
     for (copy, count) in work.memo.copies() {
         pages.free(copy, count);
     }
-    for (unit, domain) in work.memo.domains() {
+    for (unit, domain) in work.memo.opened() {
         iovas.forget_domain(unit, domain);
     }
     work.memo.clear();

@@ -1,12 +1,18 @@
 //! Tells the new kernel's allocators what the old kernel's devices are using.
 
 use super::memo::{Role, TreeId};
-use super::{Error, Plan, Problem, Workspace};
+use super::{Error, Mode, Plan, Problem, Workspace};
 use crate::address::Requester;
 use crate::coalesce::{Coalescer, Join, MappedRange};
 use crate::memory::{IovaReserver, PhysReader};
-use crate::vtd::{AddressSpace, Cap, Cause, Device, Unit};
+use crate::vtd::{AddressSpace, Cap, Cause, Device, Fault, FaultReason, Structure, Unit};
 use crate::walk::Step;
+
+/// Who is told, and how many tables the plan knows to be unreadable: more of them, and something in use is missed.
+pub(super) struct Reserving<'r> {
+    pub(super) iovas: &'r mut dyn IovaReserver,
+    pub(super) planned: u64,
+}
 
 /// Reserves what the devices of a unit use, in their domains. Without a reserver it only counts.
 ///
@@ -17,9 +23,10 @@ pub(super) fn unit<R: PhysReader + ?Sized>(
     unit: &Unit,
     plan: &mut Plan,
     work: &mut Workspace<'_>,
-    mut iovas: Option<&mut dyn IovaReserver>,
+    mut reserving: Option<Reserving<'_>>,
     report: &mut dyn FnMut(&Problem),
 ) -> Result<(), Error> {
+    widths(old, number, unit, plan, work)?;
     let Workspace { memo, room } = work;
     let tables = plan.options.max_tables;
     let mut walk = unit.walk(old, &mut room.walk).max_tables(tables);
@@ -30,14 +37,14 @@ pub(super) fn unit<R: PhysReader + ?Sized>(
             Step::Run(run) => {
                 let mut next = 0;
                 while let Some((range, after)) = coalescer.feed(&run, next) {
-                    reserve(number, device.as_ref(), &range, plan, &mut iovas)?;
+                    reserve(number, device.as_ref(), &range, plan, &mut reserving)?;
                     next = after;
                 }
             }
             Step::Device(found) => {
                 let found = *found;
                 if let Some(range) = coalescer.finish() {
-                    reserve(number, device.as_ref(), &range, plan, &mut iovas)?;
+                    reserve(number, device.as_ref(), &range, plan, &mut reserving)?;
                 }
                 device = Some(found);
                 let Some(domain) = found.domain() else {
@@ -48,39 +55,107 @@ pub(super) fn unit<R: PhysReader + ?Sized>(
                 let requester = Requester { source_id: found.source_id, pasid: found.pasid };
                 let failed = |error| Error::Reserve { unit: number, requester, error };
                 let tree = tree(&found);
-                match memo.add_domain(number, domain, tree)? {
-                    None => {
-                        plan.domains = plan.domains.saturating_add(1);
-                        if domain.0 == 0 && unit.caching_mode() {
-                            report(&Problem::DomainReserved { requester });
-                        }
-                        if let Some(iovas) = &mut iovas {
-                            iovas.open_domain(number, domain, width(&found)).map_err(failed)?;
-                        }
-                    }
-                    Some(first) if first != tree => report(&Problem::DomainConflict { domain, requester }),
-                    Some(_) => {}
+                let first = memo.add_domain(number, domain, tree)?.unwrap_or(tree);
+                if first != tree {
+                    report(&Problem::DomainConflict { domain, requester });
                 }
-                if let Some(iovas) = &mut iovas {
-                    iovas.note_in_use(number, found.source_id, domain).map_err(failed)?;
+                let begun = memo.begin(number, domain, tree)?;
+                if let Some(known) = begun.filter(|_| first == tree) {
+                    plan.domains = plan.domains.saturating_add(1);
+                    if domain.0 == 0 && unit.caching_mode() {
+                        report(&Problem::DomainReserved { requester });
+                    }
+                    if let Some(reserving) = &mut reserving {
+                        let width = known.max(width(&found));
+                        reserving.iovas.open_domain(number, domain, width).map_err(failed)?;
+                        memo.open(number, domain, first)?;
+                    }
+                }
+                if let Some(reserving) = &mut reserving {
+                    reserving.iovas.note_in_use(number, found.source_id, domain).map_err(failed)?;
                 }
                 // What a nested device maps depends on two tables, and is looked at for each.
-                if !matches!(found.space, AddressSpace::Nested(..)) && memo.add_reserved(number, domain, tree)? {
+                if !matches!(found.space, AddressSpace::Nested(..)) && begun.is_none() {
                     walk.skip();
                 }
             }
-            Step::Fault(fault) => {
-                if let Cause::Budget { tables } = fault.cause {
-                    return Err(Error::Budget { unit: number, tables });
+            Step::Fault(fault) => match fault.cause {
+                Cause::Budget { tables } => return Err(Error::Budget { unit: number, tables }),
+                Cause::Unreadable(_) => {
+                    plan.unread = plan.unread.saturating_add(1);
+                    let unplanned = reserving.as_ref().is_some_and(|known| plan.unread > known.planned);
+                    if unplanned {
+                        return Err(Error::Incomplete { unit: number, fault });
+                    }
+                    if only_reserved(plan.options.mode, device.as_ref(), &fault) {
+                        unreserved(number, fault, plan, report);
+                    }
                 }
-            }
+                _ => {}
+            },
             Step::Table(_) => {}
         }
     }
     match coalescer.finish() {
-        Some(range) => reserve(number, device.as_ref(), &range, plan, &mut iovas),
+        Some(range) => reserve(number, device.as_ref(), &range, plan, &mut reserving),
         None => Ok(()),
     }
+}
+
+/// Finds out how many bits the addresses of each domain have. Those of devices with different page tables may differ,
+/// and a domain is opened once.
+fn widths<R: PhysReader + ?Sized>(
+    old: &R,
+    number: usize,
+    unit: &Unit,
+    plan: &Plan,
+    work: &mut Workspace<'_>,
+) -> Result<(), Error> {
+    let Workspace { memo, room } = work;
+    let mut walk = unit.walk(old, &mut room.walk).max_tables(plan.options.max_tables);
+    while let Some(step) = walk.next() {
+        match step {
+            Step::Device(found) => {
+                let found = *found;
+                walk.skip();
+                if let Some(domain) = found.domain() {
+                    let tree = tree(&found);
+                    let first = memo.add_domain(number, domain, tree)?.unwrap_or(tree);
+                    memo.widen(number, domain, first, width(&found))?;
+                }
+            }
+            Step::Fault(Fault { cause: Cause::Budget { tables }, .. }) => {
+                return Err(Error::Budget { unit: number, tables });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether an unreadable table is one that is not copied, so that nothing but its ranges can be missed.
+fn only_reserved(mode: Mode, device: Option<&Device>, fault: &Fault) -> bool {
+    match (mode, fault.place.structure) {
+        (_, Structure::Root) => false,
+        (Mode::Adopt, _) => true,
+        (Mode::Copy, structure) => {
+            let nested = device.is_some_and(|device| matches!(device.space, AddressSpace::Nested(..)));
+            let top = fault.reason == Some(FaultReason::FirstStageTopUnreadable);
+            nested && (top || matches!(structure, Structure::FirstStage(_)))
+        }
+    }
+}
+
+/// Tells of a table that is not copied and can't be read. Where there is no memory, the hardware can't read it either,
+/// and nothing is in use; where the image only lacks it, that can't be known.
+fn unreserved(unit: usize, fault: Fault, plan: &mut Plan, report: &mut dyn FnMut(&Problem)) {
+    if fault.reason.is_some() {
+        report(&Problem::Refused(fault));
+        return;
+    }
+    report(&Problem::Unreserved(fault));
+    plan.lost = plan.lost.saturating_add(1);
+    plan.first_loss.get_or_insert(Error::Incomplete { unit, fault });
 }
 
 fn reserve(
@@ -88,17 +163,14 @@ fn reserve(
     device: Option<&Device>,
     range: &MappedRange,
     plan: &mut Plan,
-    iovas: &mut Option<&mut dyn IovaReserver>,
+    reserving: &mut Option<Reserving<'_>>,
 ) -> Result<(), Error> {
     let Some((device, domain)) = device.and_then(|device| Some((device, device.domain()?))) else { return Ok(()) };
     plan.ranges = plan.ranges.saturating_add(1);
-    let Some(iovas) = iovas else { return Ok(()) };
+    let Some(reserving) = reserving else { return Ok(()) };
     let requester = Requester { source_id: device.source_id, pasid: device.pasid };
-    iovas.reserve(unit, domain, range.iova, range.permissions).map_err(|error| Error::Reserve {
-        unit,
-        requester,
-        error,
-    })
+    let failed = |error| Error::Reserve { unit, requester, error };
+    reserving.iovas.reserve(unit, domain, range.iova, range.permissions).map_err(failed)
 }
 
 /// The page table by which a device's domain is told from others: the second stage, if it has one.

@@ -27,6 +27,9 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             // Without a root table there is nothing of which a part could be kept.
             return Err(Error::Incomplete { unit: self.unit, fault });
         }
+        if let Err(wrong) = unit.check_mode() {
+            self.tell(&Problem::Refused(fault_at(wrong, Place::root(root, 0, None, None), false)));
+        }
         for bus in 0..=255 {
             if unit.is_scalable() {
                 self.scalable_bus(unit, bus)?;
@@ -48,8 +51,8 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
         let place = Place::root(unit.rtaddr().root_table(), bus, Some(entry.raw().into()), None);
         let word = usize::from(bus).wrapping_mul(2);
         if let Err(wrong) = unit.check_root(&entry) {
+            set(&mut self.images.root, word, POINTER & !reserved(&wrong.1, 0), 0);
             self.tell(&Problem::Refused(fault_at(wrong, place, false)));
-            set(&mut self.images.root, word, POINTER, 0);
             return Ok(());
         }
         let table = entry.context_table();
@@ -124,8 +127,8 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
                 }
                 Ok(_) => {}
                 Err(wrong) => {
+                    set(&mut self.images.context, word, POINTER & !reserved(&wrong.1, 0), 0);
                     self.tell(&Problem::Refused(fault_at(wrong, place, owner.fault_disabled)));
-                    set(&mut self.images.context, word, POINTER, 0);
                 }
             }
         }
@@ -164,8 +167,8 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             let place = Place::root(root_table, bus, Some(entry.raw().into()), None);
             let word = usize::from(bus).wrapping_mul(2).wrapping_add(number);
             if let Err(wrong) = unit.check_scalable_root(&entry, half) {
+                set(&mut self.images.root, word, POINTER & !reserved(&wrong.1, number), 0);
                 self.tell(&Problem::Refused(fault_at(wrong, place, false)));
-                set(&mut self.images.root, word, POINTER, 0);
                 continue;
             }
             let table = entry.context_table(half);
@@ -204,8 +207,8 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             let (source_id, word) = (SourceId::new(bus, first | index), usize::from(index).wrapping_mul(4));
             let place = Place::context(table, index, entry.words().into(), source_id);
             if let Err(wrong) = unit.check_scalable_context(&entry) {
+                set(&mut self.images.context, word, POINTER & !reserved(&wrong.1, 0), 0);
                 self.tell(&Problem::Refused(fault_at(wrong, place, entry.fault_disabled())));
-                set(&mut self.images.context, word, POINTER, 0);
                 continue;
             }
             if entry.directory_table().0 == 0 {
@@ -275,8 +278,8 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             let place = Place::directory(table, entry.raw().into(), owner.source_id, pasid);
             let fault_disabled = owner.fault_disabled || entry.fault_disabled();
             if let Err(wrong) = unit.check_directory(&entry) {
+                set(&mut self.images.directory, index, POINTER & !reserved(&wrong.1, 0), 0);
                 self.tell(&Problem::Refused(fault_at(wrong, place, fault_disabled)));
-                set(&mut self.images.directory, index, POINTER, 0);
                 continue;
             }
             if entry.pasid_table().0 == 0 {
@@ -326,9 +329,10 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
                 }
                 Ok(AddressSpace::PassThrough { .. } | AddressSpace::Blocked(_)) => {}
                 Err(wrong) => {
+                    set(&mut self.images.pasids, word, POINTER & !reserved(&wrong.1, 0), 0);
+                    let third = word.wrapping_add(FIRST_STAGE_WORD);
+                    set(&mut self.images.pasids, third, POINTER & !reserved(&wrong.1, FIRST_STAGE_WORD), 0);
                     self.tell(&Problem::Refused(fault_at(wrong, place, fault_disabled)));
-                    set(&mut self.images.pasids, word, POINTER, 0);
-                    set(&mut self.images.pasids, word.wrapping_add(FIRST_STAGE_WORD), POINTER, 0);
                 }
             }
         }
@@ -338,6 +342,15 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
 
 /// The word of a PASID table entry that has FSPTPTR.
 const FIRST_STAGE_WORD: usize = 2;
+
+/// The bits of an entry's `word` for which the hardware refuses it. They stay as they are, even those of a pointer:
+/// without them it would be followed, to address 0.
+pub(super) fn reserved(cause: &Cause, word: usize) -> u64 {
+    match cause {
+        Cause::ReservedBits(bits) => bits.words().get(word).copied().unwrap_or(0),
+        _ => 0,
+    }
+}
 
 /// Makes the entry at `word` point to a copy, or not present where there is none.
 fn point(image: &mut Page, word: usize, copy: Option<PhysAddr>) {

@@ -1,5 +1,6 @@
 use super::memo::{Memo, Role};
 use super::tables::Stage;
+use super::unit::reserved;
 use super::{Difference, Images, Mode, Options, Partial, Workspace};
 use crate::address::{PAGE_SIZE, Pasid, PhysAddr, SourceId};
 use crate::memory::{Page, PageAllocator, PhysReader, ReadError, ReadErrorKind};
@@ -83,9 +84,10 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
                 for half in [Half::Lower, Half::Upper] {
                     let shift = if half == Half::Lower { 0 } else { 64 };
                     let [was, is] = [entry, made].map(|entry| word(entry.raw() >> shift));
-                    let usable = unit.check_scalable_root(&entry, half).is_ok();
+                    let word = if half == Half::Lower { 0 } else { 1 };
+                    let kept = unit.check_scalable_root(&entry, half).err().map(|(_, cause)| reserved(&cause, word));
                     let role = Role::ScalableContext;
-                    if let Led::Both(table) = self.led(was, is, POINTER, usable, role, place, 1)? {
+                    if let Led::Both(table) = self.led(was, is, POINTER, kept, role, place, 1)? {
                         self.scalable_context(unit, bus, half, entry.context_table(half), table, place)?;
                     }
                 }
@@ -96,8 +98,8 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
                 let place = Place::root(old, bus, Some(entry.raw().into()), None);
                 same(word(entry.raw() >> 64), word(made.raw() >> 64), place)?;
                 let [was, is] = [entry, made].map(|entry| word(entry.raw()));
-                let usable = unit.check_root(&entry).is_ok();
-                if let Led::Both(table) = self.led(was, is, POINTER, usable, Role::Context, place, 1)? {
+                let kept = unit.check_root(&entry).err().map(|(_, cause)| reserved(&cause, 0));
+                if let Led::Both(table) = self.led(was, is, POINTER, kept, Role::Context, place, 1)? {
                     self.legacy_context(unit, bus, entry.context_table(), table, place)?;
                 }
             }
@@ -106,15 +108,15 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
         Ok(())
     }
 
-    /// Compares the word of an entry that has P and a pointer with its copy. `usable` tells whether hardware follows
-    /// the old one; otherwise there must be nothing in the copy to follow.
+    /// Compares the word of an entry that has P and a pointer with its copy. If the hardware refuses the old one,
+    /// `kept` are the bits of its pointer that it does so for, and of that no others may be in the copy.
     #[allow(clippy::too_many_arguments, reason = "both sides, and what they are")]
     fn led(
         &mut self,
         was: u64,
         is: u64,
         pointer: u64,
-        usable: bool,
+        kept: Option<u64>,
         role: Role,
         place: Place,
         pages: u8,
@@ -122,8 +124,8 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
         if was & 1 == 0 {
             return same(was, is, place).map(|()| Led::Done);
         }
-        if !usable {
-            return same(was & !pointer, is, place).map(|()| Led::Done);
+        if let Some(kept) = kept {
+            return same(was & !(pointer & !kept), is, place).map(|()| Led::Done);
         }
         if is == was & !(pointer | 1) && self.options.partial == Partial::Keep {
             self.verified.missing = self.verified.missing.saturating_add(1);
@@ -187,7 +189,7 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
                     self.tree(&space.format, space.root, (was, is), POINTER, stage, place)?;
                 }
                 Ok(_) => same(was, is, place)?,
-                Err(_) => same(was & !POINTER, is, place)?,
+                Err((_, cause)) => same(was & !(POINTER & !reserved(&cause, 0)), is, place)?,
             }
         }
         Ok(())
@@ -219,11 +221,11 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
                 same(was, is, place)?;
                 continue;
             }
-            let usable = unit.check_scalable_context(&entry).is_ok();
+            let kept = unit.check_scalable_context(&entry).err().map(|(_, cause)| reserved(&cause, 0));
             let pages = entry.directory_entries().div_ceil(512);
             let role = Role::Directory(entry.directory_size());
             let count = u8::try_from(pages).unwrap_or(u8::MAX);
-            if let Led::Both(table) = self.led(was, is, POINTER, usable, role, place, count)? {
+            if let Led::Both(table) = self.led(was, is, POINTER, kept, role, place, count)? {
                 self.directory(unit, &entry, source_id, table, place)?;
             }
         }
@@ -256,14 +258,18 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
                 continue;
             }
             let entries = context.directory_entries().saturating_sub(page << 9).min(512);
-            for (index, number) in (0..512usize).zip(0..entries) {
+            for (index, number) in (0..512usize).zip(0u32..) {
                 let entry = PasidDirectoryEntry::table(&self.images.directory).get(index).copied();
                 let made = PasidDirectoryEntry::table(self.copy(at, parent)?).get(index).copied();
                 let (Some(entry), Some(made)) = (entry, made) else { continue };
                 let pasid = Pasid(page << 15 | number << 6);
                 let place = Place::directory(old, entry.raw().into(), source_id, pasid);
-                let usable = unit.check_directory(&entry).is_ok();
-                let led = self.led(entry.raw(), made.raw(), POINTER, usable, Role::Pasids, place, 1)?;
+                if number >= entries {
+                    same(entry.raw(), made.raw(), place)?;
+                    continue;
+                }
+                let kept = unit.check_directory(&entry).err().map(|(_, cause)| reserved(&cause, 0));
+                let led = self.led(entry.raw(), made.raw(), POINTER, kept, Role::Pasids, place, 1)?;
                 if let Led::Both(table) = led {
                     self.pasids(unit, entry.pasid_table(), table, (source_id, pasid), place)?;
                 }
@@ -310,9 +316,9 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
                     same(third & !POINTER, made_third & !POINTER, place)?;
                     self.tree(&space.format, space.root, words, POINTER, Stage::First, place)?;
                 }
-                Some(Err(_)) => {
-                    same(second & !POINTER, made_second, place)?;
-                    same(third & !POINTER, made_third, place)?;
+                Some(Err((_, cause))) => {
+                    same(second & !(POINTER & !reserved(&cause, 0)), made_second, place)?;
+                    same(third & !(POINTER & !reserved(&cause, 2)), made_third, place)?;
                 }
                 Some(Ok(AddressSpace::PassThrough { .. } | AddressSpace::Blocked(_))) | None => {
                     if (second, third) != (made_second, made_third) {
@@ -335,7 +341,7 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
         parent: Place,
     ) -> Result<(), Difference> {
         let top = u8::try_from(format.levels().len()).unwrap_or(0);
-        let Led::Both(new) = self.led(words.0, words.1, pointer, true, stage.role(top), parent, 1)? else {
+        let Led::Both(new) = self.led(words.0, words.1, pointer, None, stage.role(top), parent, 1)? else {
             return Ok(());
         };
         // The tables on the path, and the entry that is looked at next in each.
