@@ -3,6 +3,7 @@
 use super::memo::Role;
 use super::{Copier, Error, Problem};
 use crate::address::{Iova, Pasid, PhysAddr, SourceId};
+use crate::format::FirstStage;
 use crate::memory::{Page, PhysReader, Word};
 use crate::radix::{Defect, Entry, Format, Level, MAX_LEVELS};
 use crate::vtd::{Fault, FaultReason, Place, SecondStageReasons, Structure};
@@ -10,46 +11,57 @@ use crate::vtd::{Fault, FaultReason, Place, SecondStageReasons, Structure};
 /// Which stage a page table is of, and how its defects are called.
 #[derive(Clone, Copy)]
 pub(super) enum Stage {
-    First,
+    /// With what its rules for entries add to the roles of tables.
+    First(u8),
     Second(&'static SecondStageReasons),
 }
 
 impl Stage {
+    pub(super) fn first(format: &FirstStage) -> Self {
+        Self::First(if format.refuses_execute_disable() { EXECUTE_DISABLE_REFUSED } else { 0 })
+    }
+
+    /// What a table of this level is read as. Where XD is refused, other entries are followed than where it is not, so
+    /// that is another copy; leaves are copied as they are.
     pub(super) fn role(self, level: u8) -> Role {
         match self {
-            Self::First => Role::FirstStage(level),
+            Self::First(rules) if level > 1 => Role::FirstStage(level | rules),
+            Self::First(_) => Role::FirstStage(level),
             Self::Second(_) => Role::SecondStage(level),
         }
     }
 
     pub(super) fn structure(self, level: u8) -> Structure {
         match self {
-            Self::First => Structure::FirstStage(level),
+            Self::First(_) => Structure::FirstStage(level),
             Self::Second(_) => Structure::SecondStage(level),
         }
     }
 
     fn reserved(self) -> FaultReason {
         match self {
-            Self::First => FaultReason::FirstStageReserved,
+            Self::First(_) => FaultReason::FirstStageReserved,
             Self::Second(reasons) => reasons.reserved,
         }
     }
 
     fn unreadable(self) -> FaultReason {
         match self {
-            Self::First => FaultReason::FirstStageUnreadable,
+            Self::First(_) => FaultReason::FirstStageUnreadable,
             Self::Second(reasons) => reasons.unreadable,
         }
     }
 
     pub(super) fn top_unreadable(self) -> FaultReason {
         match self {
-            Self::First => FaultReason::FirstStageTopUnreadable,
+            Self::First(_) => FaultReason::FirstStageTopUnreadable,
             Self::Second(reasons) => reasons.top_unreadable,
         }
     }
 }
+
+/// Beside the level of a table.
+const EXECUTE_DISABLE_REFUSED: u8 = 1 << 7;
 
 /// Whose page table it is, for what has to be told of it.
 #[derive(Clone, Copy)]

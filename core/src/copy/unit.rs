@@ -320,7 +320,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
                     set(&mut self.images.pasids, word, POINTER, copy.map_or(0, |copy| copy.0));
                 }
                 Ok(AddressSpace::FirstStage(space)) => {
-                    let copy = self.subtree(&space.format, space.root, Stage::First, owner, place)?;
+                    let copy = self.subtree(&space.format, space.root, Stage::first(&space.format), owner, place)?;
                     if copy.is_none() {
                         set(&mut self.images.pasids, word, PRESENT, 0);
                     }

@@ -314,7 +314,7 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
                     // Its P is in another word.
                     let words = (third | 1, made_third | 1);
                     same(third & !POINTER, made_third & !POINTER, place)?;
-                    self.tree(&space.format, space.root, words, POINTER, Stage::First, place)?;
+                    self.tree(&space.format, space.root, words, POINTER, Stage::first(&space.format), place)?;
                 }
                 Some(Err((_, cause))) => {
                     same(second & !(POINTER & !reserved(&cause, 0)), made_second, place)?;
