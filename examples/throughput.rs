@@ -9,7 +9,8 @@ use iopt::coalesce::Join;
 use iopt::memory::PhysReader;
 use iopt::vtd::{Rtaddr, Unit};
 use iopt_backends::{Format, Image};
-use iopt_model::measure::{self, Subject};
+use iopt_model::measure::{self, Copying, Subject};
+use std::cell::RefCell;
 use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
@@ -19,13 +20,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let image = iopt_backends::open(&arguments.image)?;
     let unit = Unit::new(Rtaddr(arguments.root))?;
     let subject = Subject::find(&unit, &image, arguments.translations).ok_or("nothing is mapped in the image")?;
+    let copying = RefCell::new(Copying::new(&unit, &image, subject.visiting.len()));
     let mut measures = measures();
     measures.retain(|measure| arguments.only.as_deref().is_none_or(|only| measure.name == only));
     let mut times = vec![Vec::new(); measures.len()];
     for _ in 0..arguments.rounds {
         for (measure, times) in measures.iter().zip(&mut times) {
             let start = Instant::now();
-            black_box((measure.run)(&unit, &image, &subject));
+            black_box((measure.run)(&unit, &image, &subject, &copying));
             times.push(start.elapsed().as_secs_f64() * 1e9);
         }
     }
@@ -70,7 +72,7 @@ struct Measure {
     /// The measure that is the limit of this one; a limit has none.
     limit: Option<&'static str>,
     per: Per,
-    run: fn(&Unit, &Image, &Subject<'_>) -> u64,
+    run: fn(&Unit, &Image, &Subject<'_>, &RefCell<Copying>) -> u64,
 }
 
 enum Per {
@@ -82,18 +84,23 @@ fn measures() -> Vec<Measure> {
     use Per::{Table, Translation};
     let limit = |name, per, run| Measure { name, limit: None, per, run };
     let table = |name, run| Measure { name, limit: Some("read in visiting order"), per: Table, run };
+    let copy = |name, run| Measure { name, limit: Some("copy in visiting order"), per: Table, run };
     let translation = |name, run| Measure { name, limit: Some("independent chains"), per: Translation, run };
     vec![
-        limit("read in address order", Table, |_, _, subject| measure::read_words(&subject.by_address)),
-        limit("read in visiting order", Table, |_, _, subject| measure::read_words(&subject.visiting)),
-        table("walk", |unit, image, _| measure::walk(unit, image)),
-        table("ranges", |unit, image, _| measure::ranges(unit, image, Join::Both)),
-        table("ranges by iova", |unit, image, _| measure::ranges(unit, image, Join::Iova)),
-        table("ranges pulled", |unit, image, _| measure::ranges_pulled(unit, image)),
-        limit("independent chains", Translation, |_, image, subject| chains(image, subject, false)),
-        limit("serialised chains", Translation, |_, image, subject| chains(image, subject, true)),
-        translation("translate many at once", |_, image, subject| measure::translate_all(image, subject)),
-        translation("translate one by one", |_, image, subject| measure::translate(image, subject)),
+        limit("read in address order", Table, |_, _, subject, _| measure::read_words(&subject.by_address)),
+        limit("read in visiting order", Table, |_, _, subject, _| measure::read_words(&subject.visiting)),
+        table("walk", |unit, image, _, _| measure::walk(unit, image)),
+        table("ranges", |unit, image, _, _| measure::ranges(unit, image, Join::Both)),
+        table("ranges by iova", |unit, image, _, _| measure::ranges(unit, image, Join::Iova)),
+        table("ranges pulled", |unit, image, _, _| measure::ranges_pulled(unit, image)),
+        limit("copy in visiting order", Table, |_, _, subject, copying| copying.borrow_mut().limit(&subject.visiting)),
+        copy("plan", |unit, image, _, copying| copying.borrow_mut().plan(unit, image)),
+        copy("copy", |unit, image, _, copying| copying.borrow_mut().copy(unit, image)),
+        copy("adopt", |unit, image, _, copying| copying.borrow_mut().adopt(unit, image)),
+        limit("independent chains", Translation, |_, image, subject, _| chains(image, subject, false)),
+        limit("serialised chains", Translation, |_, image, subject, _| chains(image, subject, true)),
+        translation("translate many at once", |_, image, subject, _| measure::translate_all(image, subject)),
+        translation("translate one by one", |_, image, subject, _| measure::translate(image, subject)),
     ]
 }
 

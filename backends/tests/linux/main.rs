@@ -10,6 +10,7 @@
     reason = "a panic is a red test"
 )]
 
+mod copies;
 mod devices;
 mod listing;
 mod pages;

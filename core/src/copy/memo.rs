@@ -144,13 +144,22 @@ impl<'s> Memo<'s> {
         Ok(())
     }
 
-    /// Remembers that the ranges of a page table are reserved in a domain. Returns how many bits the domain's
-    /// addresses have if this is the first time, as far as they are known to be [widened](Self::widen).
-    pub(super) fn begin(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<Option<u8>, Error> {
+    /// Remembers that the ranges of a page table are reserved in a domain, as requesters with these rules (a number
+    /// below 8) find them. Returns whether they were already, and how many bits the domain's addresses have if nobody's
+    /// were, as far as they are known to be [widened](Self::widen).
+    pub(super) fn begin(
+        &mut self,
+        unit: usize,
+        domain: DomainId,
+        tree: TreeId,
+        rules: u8,
+    ) -> Result<(bool, Option<u8>), Error> {
         let value = self.tree_value(unit, domain, tree)?;
-        let begun = *value & BEGUN != 0;
-        *value |= BEGUN;
-        Ok((!begun).then(|| u8::try_from(*value & WIDTH).unwrap_or(0)))
+        let own = BEGUN.wrapping_shl(u32::from(rules & 7));
+        let width = u8::try_from(*value & WIDTH).unwrap_or(0);
+        let (again, any) = (*value & own != 0, *value & ANY_BEGUN != 0);
+        *value |= own;
+        Ok((again, (!any).then_some(width)))
     }
 
     /// Remembers that a domain was opened, which was first met with the page table `first`.
@@ -208,8 +217,10 @@ impl<'s> Memo<'s> {
 
 /// What the value of a page table under a domain-id is made of.
 const WIDTH: u64 = 0xff;
+/// A bit for each of the rules that a requester may have.
 const BEGUN: u64 = 1 << 8;
-const OPENED: u64 = 1 << 9;
+const ANY_BEGUN: u64 = 0xff << 8;
+const OPENED: u64 = 1 << 16;
 
 /// Neighbouring pages must not be neighbours here, or runs of them would pile up: the finaliser of SplitMix64.
 fn hash(key: Key) -> u64 {
@@ -251,10 +262,11 @@ mod tests {
         assert_eq!(memo.add_domain(1, DomainId(7), other), Ok(None));
         assert_eq!(memo.widen(0, DomainId(7), one, 48), Ok(()));
         assert_eq!(memo.widen(0, DomainId(7), one, 39), Ok(()));
-        assert_eq!(memo.begin(0, DomainId(7), one), Ok(Some(48)));
+        assert_eq!(memo.begin(0, DomainId(7), one, 0), Ok((false, Some(48))));
         // One slot must stay empty.
-        assert_eq!(memo.begin(0, DomainId(7), other), Err(Error::MemoFull { slots: 4 }));
-        assert_eq!(memo.begin(0, DomainId(7), one), Ok(None));
+        assert_eq!(memo.begin(0, DomainId(7), other, 0), Err(Error::MemoFull { slots: 4 }));
+        assert_eq!(memo.begin(0, DomainId(7), one, 0), Ok((true, None)));
+        assert_eq!(memo.begin(0, DomainId(7), one, 7), Ok((false, None)));
         assert_eq!(memo.opened().count(), 0);
         assert_eq!(memo.open(0, DomainId(7), one), Ok(()));
         assert_eq!(memo.opened().next(), Some((0, DomainId(7))));

@@ -60,7 +60,7 @@ pub(super) fn unit<R: PhysReader + ?Sized>(
                 if first != tree {
                     report(&Problem::DomainConflict { domain, requester });
                 }
-                let begun = memo.begin(number, domain, tree)?;
+                let (again, begun) = memo.begin(number, domain, tree, rules(&found))?;
                 if let Some(known) = begun.filter(|_| first == tree) {
                     plan.domains = plan.domains.saturating_add(1);
                     if domain.0 == 0 && unit.caching_mode() {
@@ -76,7 +76,7 @@ pub(super) fn unit<R: PhysReader + ?Sized>(
                     reserving.iovas.note_in_use(number, found.source_id, domain).map_err(failed)?;
                 }
                 // What a nested device maps depends on two tables, and is looked at for each.
-                if !matches!(found.space, AddressSpace::Nested(..)) && begun.is_none() {
+                if !matches!(found.space, AddressSpace::Nested(..)) && again {
                     walk.skip();
                 }
             }
@@ -191,6 +191,11 @@ fn tree(device: &Device) -> TreeId {
         AddressSpace::FirstStage(space) => TreeId::new(space.root, Role::FirstStage(space.levels(), false)),
         AddressSpace::PassThrough { .. } | AddressSpace::Blocked(_) => TreeId::NONE,
     }
+}
+
+/// Which rules for the entries of its page tables a device has: what it may use depends on them.
+fn rules(device: &Device) -> u8 {
+    device.space.first_stage().map_or(0, |space| space.format.rules())
 }
 
 /// How many bits an address in the device's domain has.

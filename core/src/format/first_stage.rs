@@ -111,6 +111,19 @@ impl FirstStage {
         raw & PRESENT != 0
     }
 
+    /// Which of its rules for entries a requester has, as a number below 8: the same tables may mean different things
+    /// to two of them.
+    pub(crate) fn rules(&self) -> u8 {
+        let bit = |set: bool, shift: u8| u8::from(set) << shift;
+        let user = self.read & USER != 0;
+        bit(user, 0) | bit(self.write & WRITE != 0, 1) | bit(self.refuses_execute_disable(), 2)
+    }
+
+    /// Whether XD is reserved: then entries that point to tables are refused for it.
+    fn refuses_execute_disable(&self) -> bool {
+        self.levels.as_slice().iter().any(|level| level.table_reserved & EXECUTE_DISABLE != 0)
+    }
+
     /// How many bits of an address the tables translate, of which the highest is the sign.
     #[must_use]
     pub fn input_bits(&self) -> u8 {

@@ -37,7 +37,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    fn close(&mut self) {
+    /// Ends the ranges of the last device.
+    pub fn close(&mut self) {
         if let (Some([both, iova]), Some(seen)) = (&mut self.joins, self.seen.last_mut()) {
             seen.by_both.extend(both.finish());
             seen.by_iova.extend(iova.finish());

@@ -4,6 +4,7 @@
 
 mod bytes;
 mod collect;
+mod copy;
 mod dmar;
 mod interrupts;
 mod motion;
@@ -12,6 +13,7 @@ mod walk;
 mod way;
 
 pub use bytes::check_bytes;
+pub use copy::check_copies;
 pub use dmar::check_dmar;
 pub use interrupts::check_interrupts;
 
@@ -35,6 +37,7 @@ pub fn check_program(program: &Program) {
     let found = walk::check(&built, &unit, &memory);
     motion::check(&unit, &memory, &found);
     translate::check(&built, &unit, &memory, &found.seen);
+    copy::check(&built, &unit, &memory, &found);
 }
 
 /// An entry, in words of the twin.

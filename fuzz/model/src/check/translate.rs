@@ -79,7 +79,7 @@ fn many(seen: &Seen, memory: &SparseMemory<'_>) {
 }
 
 /// Edges of leaves and of what can't be followed, edges of the address space, and some anywhere.
-fn addresses(seen: &Seen) -> Vec<u64> {
+pub fn addresses(seen: &Seen) -> Vec<u64> {
     let mut addresses = vec![0, u64::MAX, INTERRUPT_RANGE.0 - 1, INTERRUPT_RANGE.0];
     let Some(input) = seen.device.space.input() else { return addresses };
     addresses.extend([INTERRUPT_RANGE.1, INTERRUPT_RANGE.1 + 1]);

@@ -1,8 +1,10 @@
 //! What the benchmarks measure, and what they measure it against.
 
+mod copy;
 mod image;
 mod limits;
 
+pub use copy::{Arena, Copying};
 pub use image::{ImageKind, ImageSpec};
 pub use limits::{independent_chains, read_words, serialised_chains};
 

@@ -4,6 +4,7 @@
 //! (CAP, ECAP, host address width) is not tested.
 
 pub(crate) mod bits;
+mod copied;
 mod leaves;
 mod ranges;
 mod request;
@@ -11,6 +12,7 @@ mod scalable;
 mod survey;
 mod tables;
 
+pub use copied::Role;
 pub use leaves::{Bad, Leaf};
 pub use ranges::{Range, ranges};
 pub use survey::{Device, Found, Lost};
