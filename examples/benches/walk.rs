@@ -13,7 +13,7 @@ use divan::{Bencher, black_box};
 use iopt::coalesce::Join;
 use iopt::vtd::Unit;
 use iopt_backends::Image;
-use iopt_model::measure::{self, ImageKind, ImageSpec, Subject};
+use iopt_model::measure::{self, Copying, ImageKind, ImageSpec, Subject};
 use std::fs::File;
 use std::io::BufWriter;
 use std::sync::OnceLock;
@@ -74,6 +74,19 @@ impl Shape {
         bencher.counter(tables).bench_local(|| black_box(run(&unit, image, &subject)));
     }
 
+    fn bench_copies(
+        &self,
+        bencher: Bencher<'_, '_>,
+        leaf_tables: usize,
+        run: impl Fn(&mut Copying, &Unit, &Image, &Subject<'_>) -> u64,
+    ) {
+        let (unit, image) = (self.unit(), self.image(leaf_tables));
+        let subject = Subject::find(&unit, image, 1).expect("it has leaves");
+        let mut copying = Copying::new(&unit, image, subject.visiting.len());
+        let tables = ItemsCount::new(subject.visiting.len());
+        bencher.counter(tables).bench_local(|| black_box(run(&mut copying, &unit, image, &subject)));
+    }
+
     fn bench_translations(
         &self,
         bencher: Bencher<'_, '_>,
@@ -106,6 +119,18 @@ macro_rules! table_benches {
             #[divan::bench(args = $sizes, sample_count = 15)]
             fn ranges(bencher: Bencher<'_, '_>, tables: usize) {
                 $shape.bench(bencher, tables, |unit, image, _| measure::ranges(unit, image, Join::Both));
+            }
+            #[divan::bench(args = $sizes, sample_count = 15)]
+            fn limit_copy_in_visiting_order(bencher: Bencher<'_, '_>, tables: usize) {
+                $shape.bench_copies(bencher, tables, |copying, _, _, subject| copying.limit(&subject.visiting));
+            }
+            #[divan::bench(args = $sizes, sample_count = 15)]
+            fn copy(bencher: Bencher<'_, '_>, tables: usize) {
+                $shape.bench_copies(bencher, tables, |copying, unit, image, _| copying.copy(unit, image));
+            }
+            #[divan::bench(args = $sizes, sample_count = 15)]
+            fn adopt(bencher: Bencher<'_, '_>, tables: usize) {
+                $shape.bench_copies(bencher, tables, |copying, unit, image, _| copying.adopt(unit, image));
             }
         }
     };

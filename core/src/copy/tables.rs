@@ -178,7 +178,9 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             from = index.wrapping_add(1);
             match found {
                 Entry::Table(child) => {
-                    for (ahead, bytes) in HINTS {
+                    // Without pages to copy them to, leaf tables are not looked at.
+                    let hints = if level == 2 && self.pages.is_none() { &[][..] } else { &HINTS[..] };
+                    for &(ahead, bytes) in hints {
                         if let Entry::Table(later) = format.decode(shape, image.word(index.wrapping_add(ahead))) {
                             self.old.prefetch(later, bytes);
                         }

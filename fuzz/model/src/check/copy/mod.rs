@@ -58,11 +58,11 @@ fn check_units(old: &[Old<'_>], memory: &SparseMemory<'_>) {
         let options = Options { mode, partial: Partial::Keep, ..Options::default() };
         if lacks_root {
             let failed = execute(old, memory, &options, Pages::default(), Iovas::default());
-            assert!(matches!(failed, Err((Error::Incomplete { .. }, ..))), "there is no root table");
+            assert!(matches!(failed, Err(Error::Incomplete { .. })), "there is no root table");
             continue;
         }
         let made = execute(old, memory, &options, Pages::default(), Iovas::default());
-        let made = made.unwrap_or_else(|(error, ..)| panic!("{mode:?}: {error}"));
+        let made = made.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
         check_pages(old, memory, &made, mode);
         check_reservations(old, &made);
         for (number, (one, root)) in old.iter().zip(&made.roots).enumerate() {
@@ -77,19 +77,19 @@ fn check_units(old: &[Old<'_>], memory: &SparseMemory<'_>) {
         check_failures(old, memory, &options, &made);
 
         let copied = execute(old, &Copying::new(memory), &options, Pages::default(), Iovas::default());
-        let copied = copied.unwrap_or_else(|(error, ..)| panic!("{mode:?}, from what can't be lent: {error}"));
+        let copied = copied.unwrap_or_else(|error| panic!("{mode:?}, from what can't be lent: {error}"));
         assert!(copied.pages.words() == made.pages.words() && copied.iovas == made.iovas && copied.plan == made.plan);
     }
 }
 
-/// Plans, copies and verifies. After an error, what was handed out and told is empty.
+/// Plans, copies and verifies. After an error, nothing is handed out and nothing is told any more.
 fn execute<R: PhysReader>(
     old: &[Old<'_>],
     memory: &R,
     options: &Options,
     mut pages: Pages,
     mut iovas: Iovas,
-) -> Result<Made, (Error, Pages, Iovas)> {
+) -> Result<Made, Error> {
     let units: Vec<Unit> = old.iter().map(|old| old.unit).collect();
     let (mut memo, mut room) = (vec![MemoSlot::EMPTY; SLOTS], Box::new(Room::new()));
     let mut work = Workspace::new(&mut memo, &mut room);
@@ -110,7 +110,7 @@ fn execute<R: PhysReader>(
         Err(error) => {
             assert!(pages.pages.is_empty(), "{error}: all pages are given back");
             assert!(iovas.widths.is_empty() && iovas.ranges.is_empty() && iovas.in_use.is_empty(), "{error}");
-            Err((error, pages, iovas))
+            Err(error)
         }
     }
 }
@@ -174,8 +174,8 @@ fn check_losses(old: &[Old<'_>], memory: &SparseMemory<'_>, made: &Made, mode: M
     let first = made.problems.iter().find(|problem| problem.is_loss());
     match (first, refused) {
         (None, Ok(whole)) => assert!(whole.pages.words() == made.pages.words() && whole.iovas == made.iovas),
-        (Some(Problem::Lost(lost)), Err((Error::Incomplete { fault, .. }, ..))) => assert_eq!(*lost, fault),
-        (first, refused) => panic!("{mode:?}: {first:?}, {:?}", refused.map(|made| made.plan).map_err(|error| error.0)),
+        (Some(Problem::Lost(lost)), Err(Error::Incomplete { fault, .. })) => assert_eq!(*lost, fault),
+        (first, refused) => panic!("{mode:?}: {first:?}, {:?}", refused.map(|made| made.plan)),
     }
 }
 
@@ -185,12 +185,12 @@ fn check_failures(old: &[Old<'_>], memory: &SparseMemory<'_>, options: &Options,
     for limit in BTreeSet::from([0, pages / 3, pages - 1]) {
         let few = Pages { limit: Some(limit), ..Pages::default() };
         let failed = execute(old, memory, options, few, Iovas::default());
-        assert!(matches!(failed, Err((Error::Pages { .. }, ..))), "{limit} of {pages} pages are too few");
+        assert!(matches!(failed, Err(Error::Pages { .. })), "{limit} of {pages} pages are too few");
     }
     if ranges > 0 {
         let few = Iovas { limit: Some(ranges - 1), ..Iovas::default() };
         let failed = execute(old, memory, options, Pages::default(), few);
-        assert!(matches!(failed, Err((Error::Reserve { .. }, ..))), "there is no room for the last range");
+        assert!(matches!(failed, Err(Error::Reserve { .. })), "there is no room for the last range");
     }
 }
 
