@@ -13,6 +13,7 @@
 //! * [`walk`]: everything that a unit's tables hold, pulled step by step or pushed through a
 //!   [`Visitor`](walk::Visitor).
 //! * [`coalesce`]: leaves become ranges: [`vtd::Unit::ranges`].
+//! * [`copy`](mod@copy): the tables of a crashed kernel in the memory of a new one: plan, execute, verify.
 //! * [`radix`] and [`format`](mod@format): the engine below, and what the bits of an entry mean.
 //!
 //! ```
