@@ -67,7 +67,7 @@ impl PhysReader for Image {
     #[inline]
     fn prefetch(&self, addr: PhysAddr, bytes: usize) {
         if let Some(page) = self.lend_page(addr) {
-            prefetch(page, bytes);
+            prefetch(page, usize::try_from(addr.0 % 4096).unwrap_or(0), bytes);
         }
     }
 

@@ -91,6 +91,14 @@ pub enum Problem {
     /// The table is on its own path. It is copied once for each level that it is read at, so that the copy translates
     /// as before; ranges that are mapped through it are not reserved.
     Loop(Fault),
+    /// More paths lead to the table that this entry points to than can be followed: all that a table of so many levels
+    /// can map is reserved, and maybe more than is in use.
+    Coarse {
+        /// The entry.
+        place: Place,
+        /// How many levels of tables it leads to.
+        levels: u8,
+    },
     /// A table at address 0, which is more often a mistake than a table. It is copied.
     NullTable(Place),
     /// Two entries have the same domain-id and different page tables. Each is copied for what it is.
@@ -122,6 +130,10 @@ impl fmt::Display for Problem {
             Self::Unreserved(fault) => write!(f, "not reserved, since unknown: {fault}"),
             Self::Refused(fault) => write!(f, "refused by the hardware, in the copy as before: {fault}"),
             Self::Loop(fault) => fault.fmt(f),
+            Self::Coarse { place, levels } => write!(
+                f,
+                "{place} is on too many paths: everything that its {levels} levels can map is reserved, used or not"
+            ),
             Self::NullTable(place) => write!(f, "{place} points to a table at address 0"),
             Self::DomainConflict { domain, requester } => {
                 write!(

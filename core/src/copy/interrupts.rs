@@ -104,7 +104,7 @@ fn fill<R: PhysReader + ?Sized>(
     for (index, from, to) in parts(irta, new) {
         let failed = |error| InterruptsError::Pages { index, error };
         let page = pages.page_mut(to).map_err(failed)?;
-        super::tables::read(old, from, page).map_err(|error| InterruptsError::Unreadable { index, error })?;
+        super::read(old, from, page).map_err(|error| InterruptsError::Unreadable { index, error })?;
         for (number, entry) in entries(irta, index, page) {
             if entry.present() {
                 in_use(number, entry);

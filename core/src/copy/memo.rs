@@ -1,5 +1,8 @@
 use super::Error;
+use super::in_use::Below;
+use crate::access::Permissions;
 use crate::address::{DomainId, PhysAddr};
+use crate::memory::{ReadError, ReadErrorKind};
 use crate::vtd::Unit;
 
 /// Room for one thing that a copy has to remember.
@@ -11,28 +14,25 @@ pub struct MemoSlot {
 
 impl MemoSlot {
     /// Room with nothing in it.
-    pub const EMPTY: Self = Self { key: Key { kind: Kind::Nothing, what: 0, also: 0 }, value: 0 };
+    pub const EMPTY: Self = Self { key: Key { what: 0, of: NOTHING }, value: 0 };
 }
 
-/// What something is remembered by.
+/// What something is remembered by: a page and what it is to whom, and in the highest bits of `of` the kind of thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    kind: Kind,
+struct Key {
     what: u64,
-    also: u64,
+    of: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Nothing,
-    /// An old table, and what it is read as; the value is where its copy lies, and how many pages it has.
-    Table,
-    /// A domain-id of a unit; the value is the page table that it was first met with.
-    Domain,
-    /// A page table under a domain-id of a unit. The value says whether its ranges are reserved; for the first page
-    /// table of a domain, also how many bits an address has and whether the domain was opened.
-    Reserved,
-}
+const KIND: u64 = 3 << 62;
+/// An old table, as the units of a reader number read it; the value is what became of it.
+const TABLE: u64 = 0 << 62;
+/// A domain-id of a unit; the value is the page table that it was first met with.
+const DOMAIN: u64 = 1 << 62;
+/// A page table under a domain-id of a unit. The value says whether its ranges are reserved; for the first page table
+/// of a domain, also how many bits an address has and whether the domain was opened.
+const RESERVED: u64 = 2 << 62;
+const NOTHING: u64 = 3 << 62;
 
 /// What an old table is read as: the same page can be several of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +49,96 @@ pub(super) enum Role {
 }
 
 impl Role {
+    /// A number of 12 bits.
     fn code(self) -> u64 {
         let (role, number) = match self {
             Self::Context => (0, 0),
             Self::ScalableContext => (1, 0),
-            Self::Directory(size) => (2, size),
+            Self::Directory(size) => (DIRECTORY, size),
             Self::Pasids => (3, 0),
             Self::FirstStage(level, execute_disable) => (4, level | u8::from(execute_disable) << 7),
             Self::SecondStage(level) => (5, level),
         };
-        role << 8 | u64::from(number)
+        (role << 8 | u64::from(number)) & OFFSET
     }
+}
+
+const DIRECTORY: u64 = 2;
+/// The bits of an address within a page: those of a table have none.
+const OFFSET: u64 = 0xfff;
+
+/// How many pages a table has whose role has this code: 2^(PDTS + 7) entries of 8 bytes, if it is a directory.
+fn pages(code: u64) -> usize {
+    if code >> 8 == DIRECTORY { 1usize.wrapping_shl(u32::try_from(code & 7).unwrap_or(0).saturating_sub(2)) } else { 1 }
+}
+
+/// What became of an old table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Here is its copy, and what is mapped below it.
+    Copied(PhysAddr, Below),
+    /// It can't be read.
+    Lost(ReadError),
+}
+
+/// A copy that is remembered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Copied {
+    pub(super) copy: PhysAddr,
+    /// Whether its pages were allocated for it.
+    pub(super) allocated: bool,
+    /// Whether an entry was met that leads to it: a page table is copied for its ranges before its entry is.
+    pub(super) met: bool,
+    /// What is mapped below it, to requesters with these rules (a number below 8).
+    pub(super) below: Below,
+    pub(super) rules: u8,
+}
+
+impl Copied {
+    /// One of which nothing is known yet, not even where it is.
+    pub(super) const NEW: Self =
+        Self { copy: PhysAddr(0), allocated: true, met: true, below: Below::Various, rules: 0 };
+
+    fn value(&self) -> u64 {
+        let below = match self.below {
+            Below::Various => 0,
+            Below::Nothing => 1,
+            Below::All(Permissions::READ) => 2,
+            Below::All(Permissions::WRITE) => 3,
+            Below::All(_) => 4,
+        };
+        let allocated = if self.allocated { ALLOCATED } else { 0 };
+        let met = if self.met { MET } else { 0 };
+        self.copy.page().0 | allocated | met | below << BELOW | u64::from(self.rules & 7) << RULES
+    }
+}
+
+/// What the value of a table has below the address of its copy.
+const ALLOCATED: u64 = 1 << 0;
+const MET: u64 = 1 << 1;
+const LOST: u64 = 1 << 2;
+const BELOW: u32 = 3;
+const RULES: u32 = 6;
+
+fn known(old: PhysAddr, value: u64, rules: u8) -> Known {
+    if value & LOST != 0 {
+        let error = u32::try_from(value >> 32).unwrap_or(0);
+        let kind = match value >> 12 & 3 {
+            0 => ReadErrorKind::Hole,
+            1 => ReadErrorKind::Excluded,
+            _ => ReadErrorKind::Io(i32::from_ne_bytes(error.to_ne_bytes())),
+        };
+        return Known::Lost(ReadError::new(old, kind));
+    }
+    let below = match value >> BELOW & 7 {
+        _ if value >> RULES & 7 != u64::from(rules) => Below::Various,
+        1 => Below::Nothing,
+        2 => Below::All(Permissions::READ),
+        3 => Below::All(Permissions::WRITE),
+        4 => Below::All(Permissions::READ_WRITE),
+        _ => Below::Various,
+    };
+    Known::Copied(PhysAddr(value & !OFFSET), below)
 }
 
 /// What a page table is, for people who want to know whether two are the same one.
@@ -69,11 +148,11 @@ pub(super) struct TreeId(u64);
 impl TreeId {
     /// The page table of this many levels at `root`, as the stage that `role` says.
     pub(super) fn new(root: PhysAddr, role: Role) -> Self {
-        Self(root.page().0 | role.code() & 0xfff)
+        Self(root.page().0 | role.code())
     }
 
     /// Requests pass through, without any page table.
-    pub(super) const NONE: Self = Self(0xfff);
+    pub(super) const NONE: Self = Self(OFFSET);
 }
 
 /// Remembers what was copied and reserved, in an array that the caller owns.
@@ -105,33 +184,55 @@ impl<'s> Memo<'s> {
         self.reader = units.iter().position(alike).unwrap_or(number);
     }
 
-    /// The copy of the table at `old`, if there is one.
-    pub(super) fn table(&self, old: PhysAddr, role: Role) -> Option<PhysAddr> {
-        self.get(self.table_key(old, role)).map(|value| PhysAddr(value & !0xfff))
+    /// What became of the table at `old`; what is mapped below it, as requesters with these rules find it.
+    pub(super) fn table(&self, old: PhysAddr, role: Role, rules: u8) -> Option<Known> {
+        self.get(self.table_key(old, role)).map(|value| known(old, value, rules))
     }
 
-    /// Remembers that the table at `old` was copied to `pages` pages from `new` on.
-    pub(super) fn add_table(&mut self, old: PhysAddr, role: Role, new: PhysAddr, pages: u8) -> Result<(), Error> {
-        self.insert(self.table_key(old, role), new.page().0 | u64::from(pages)).map(|_| ())
+    /// Remembers what the table at `old` was copied to.
+    pub(super) fn add_table(&mut self, old: PhysAddr, role: Role, copied: &Copied) -> Result<(), Error> {
+        self.insert(self.table_key(old, role), copied.value()).map(|_| ())
+    }
+
+    /// Remembers that the table at `old` can't be read.
+    pub(super) fn add_lost(&mut self, old: PhysAddr, role: Role, error: ReadError) -> Result<(), Error> {
+        let (kind, number) = match error.kind {
+            ReadErrorKind::Hole => (0, 0),
+            ReadErrorKind::Excluded => (1, 0),
+            ReadErrorKind::Io(number) => (2, number),
+        };
+        let number = u64::from(u32::from_ne_bytes(number.to_ne_bytes()));
+        self.insert(self.table_key(old, role), number << 32 | kind << 12 | LOST).map(|_| ())
+    }
+
+    /// Remembers that an entry was met that leads to the table at `old`. Returns whether one was before.
+    pub(super) fn meet(&mut self, old: PhysAddr, role: Role) -> bool {
+        let key = self.table_key(old, role);
+        let slot = self.find(key).and_then(|index| self.slots.get_mut(index)).filter(|slot| slot.key == key);
+        let Some(slot) = slot else { return false };
+        let met = slot.value & (MET | LOST) == MET;
+        slot.value |= MET;
+        met
     }
 
     /// All copies: where they lie, and how many pages each has.
     pub(super) fn copies(&self) -> impl Iterator<Item = (PhysAddr, usize)> + '_ {
-        let tables = self.slots.iter().filter(|slot| slot.key.kind == Kind::Table);
-        tables.map(|slot| (PhysAddr(slot.value & !0xfff), usize::try_from(slot.value & 0xfff).unwrap_or(0)))
+        let allocated = |slot: &&MemoSlot| slot.key.of & KIND == TABLE && slot.value & ALLOCATED != 0;
+        let tables = self.slots.iter().filter(allocated);
+        tables.map(|slot| (PhysAddr(slot.value & !OFFSET), pages(slot.key.what & OFFSET)))
     }
 
     /// Remembers the page table of a domain. Returns the one that it was met with before, if it was.
     pub(super) fn add_domain(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<Option<TreeId>, Error> {
-        let key = Key { kind: Kind::Domain, what: domain.0.into(), also: unit as u64 };
+        let key = Key { what: domain.0.into(), of: DOMAIN | unit as u64 };
         Ok(self.insert(key, tree.0)?.map(TreeId))
     }
 
     /// All domains that were opened, by unit.
     pub(super) fn opened(&self) -> impl Iterator<Item = (usize, DomainId)> + '_ {
-        let opened = |slot: &&MemoSlot| slot.key.kind == Kind::Reserved && slot.value & OPENED != 0;
+        let opened = |slot: &&MemoSlot| slot.key.of & KIND == RESERVED && slot.value & OPENED != 0;
         self.slots.iter().filter(opened).map(|slot| {
-            let (unit, domain) = (slot.key.also >> 16, slot.key.also & 0xffff);
+            let (unit, domain) = ((slot.key.of & !KIND) >> 16, slot.key.of & 0xffff);
             (usize::try_from(unit).unwrap_or(0), DomainId(u16::try_from(domain).unwrap_or(0)))
         })
     }
@@ -170,14 +271,13 @@ impl<'s> Memo<'s> {
 
     fn tree_value(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<&mut u64, Error> {
         let full = Error::MemoFull { slots: self.slots.len() };
-        let also = (unit as u64) << 16 | u64::from(domain.0);
-        let key = Key { kind: Kind::Reserved, what: tree.0, also };
+        let key = Key { what: tree.0, of: RESERVED | (unit as u64) << 16 | u64::from(domain.0) };
         self.insert(key, 0)?;
         self.find(key).and_then(|index| self.slots.get_mut(index)).map(|slot| &mut slot.value).ok_or(full)
     }
 
     fn table_key(&self, old: PhysAddr, role: Role) -> Key {
-        Key { kind: Kind::Table, what: old.page().0, also: (self.reader as u64) << 16 | role.code() }
+        Key { what: old.page().0 | role.code(), of: TABLE | self.reader as u64 }
     }
 
     fn get(&self, key: Key) -> Option<u64> {
@@ -205,12 +305,17 @@ impl<'s> Memo<'s> {
     /// The slot that has `key`, or the empty one that could take it.
     #[inline]
     fn find(&self, key: Key) -> Option<usize> {
-        let home = usize::try_from(hash(key)).unwrap_or(0).checked_rem(self.slots.len())?;
-        let (before, from_home) = self.slots.split_at_checked(home)?;
-        let hit = |slot: &MemoSlot| slot.key == key || slot.key.kind == Kind::Nothing;
-        match from_home.iter().position(hit) {
-            Some(index) => home.checked_add(index),
-            None => before.iter().position(hit),
+        let slots = self.slots.len() as u64;
+        let mut index = usize::try_from(hash(key).wrapping_mul(slots) >> 32).unwrap_or(0);
+        loop {
+            let slot = self.slots.get(index)?;
+            if slot.key == key || slot.key.of == NOTHING {
+                return Some(index);
+            }
+            index = index.wrapping_add(1);
+            if index == self.slots.len() {
+                index = 0;
+            }
         }
     }
 }
@@ -222,12 +327,13 @@ const BEGUN: u64 = 1 << 8;
 const ANY_BEGUN: u64 = 0xff << 8;
 const OPENED: u64 = 1 << 16;
 
-/// Neighbouring pages must not be neighbours here, or runs of them would pile up: the finaliser of SplitMix64.
+/// A number below 2^32. Neighbouring pages must not be neighbours here, or runs of them would pile up: the finaliser of
+/// SplitMix64.
 fn hash(key: Key) -> u64 {
-    let mut hash = key.what.rotate_right(12) ^ key.also.rotate_left(40) ^ (key.kind as u64).rotate_left(60);
+    let mut hash = key.what.rotate_right(12) ^ key.of.rotate_left(40);
     hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (hash ^ hash >> 31) & 0x7fff_ffff
+    hash >> 32
 }
 
 #[cfg(test)]
@@ -241,15 +347,63 @@ mod tests {
         let mut slots = [MemoSlot::EMPTY; 8];
         let mut memo = Memo::new(&mut slots);
         let old = PhysAddr(0x5000);
-        assert_eq!(memo.add_table(old, Role::SecondStage(2), PhysAddr(0x9000), 1), Ok(()));
-        assert_eq!(memo.add_table(old, Role::SecondStage(1), PhysAddr(0xa000), 1), Ok(()));
-        assert_eq!(memo.add_table(old, Role::Directory(3), PhysAddr(0xb000), 2), Ok(()));
-        assert_eq!(memo.table(old, Role::SecondStage(2)), Some(PhysAddr(0x9000)));
-        assert_eq!(memo.table(old, Role::SecondStage(1)), Some(PhysAddr(0xa000)));
-        assert_eq!(memo.table(old, Role::FirstStage(1, false)), None);
+        let copied = |addr| Copied { copy: PhysAddr(addr), ..Copied::NEW };
+        assert_eq!(memo.add_table(old, Role::SecondStage(2), &copied(0x9000)), Ok(()));
+        assert_eq!(memo.add_table(old, Role::SecondStage(1), &copied(0xa000)), Ok(()));
+        assert_eq!(memo.add_table(old, Role::Directory(3), &copied(0xb000)), Ok(()));
+        let adopted = Copied { allocated: false, ..copied(0x5000) };
+        assert_eq!(memo.add_table(old, Role::SecondStage(3), &adopted), Ok(()));
+        assert_eq!(memo.table(old, Role::SecondStage(2), 0), Some(Known::Copied(PhysAddr(0x9000), Below::Various)));
+        assert_eq!(memo.table(old, Role::SecondStage(1), 0), Some(Known::Copied(PhysAddr(0xa000), Below::Various)));
+        assert_eq!(memo.table(old, Role::FirstStage(1, false), 0), None);
         let mut copies: Vec<_> = memo.copies().collect();
         copies.sort();
         assert_eq!(copies, [(PhysAddr(0x9000), 1), (PhysAddr(0xa000), 1), (PhysAddr(0xb000), 2)]);
+    }
+
+    #[test]
+    fn what_is_mapped_below_a_table_is_remembered_for_the_rules_it_was_found_by() {
+        let mut slots = [MemoSlot::EMPTY; 16];
+        let mut memo = Memo::new(&mut slots);
+        let all = [Permissions::READ, Permissions::WRITE, Permissions::READ_WRITE].map(Below::All);
+        for (number, below) in (1..).zip([Below::Various, Below::Nothing].into_iter().chain(all)) {
+            let (old, role, copy) = (PhysAddr(number << 12), Role::FirstStage(3, true), PhysAddr(number << 20));
+            let copied = Copied { copy, below, rules: 5, ..Copied::NEW };
+            assert_eq!(memo.add_table(old, role, &copied), Ok(()));
+            assert_eq!(memo.table(old, role, 5), Some(Known::Copied(copy, below)));
+            assert_eq!(memo.table(old, role, 4), Some(Known::Copied(copy, Below::Various)));
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_lost_stays_so_for_the_same_reason() {
+        let mut slots = [MemoSlot::EMPTY; 16];
+        let mut memo = Memo::new(&mut slots);
+        let kinds = [ReadErrorKind::Hole, ReadErrorKind::Excluded, ReadErrorKind::Io(5), ReadErrorKind::Io(-7)];
+        for (number, kind) in (1..).zip(kinds) {
+            let (old, role) = (PhysAddr(number << 12), Role::SecondStage(1));
+            assert_eq!(memo.add_lost(old, role, ReadError::new(old, kind)), Ok(()));
+            assert_eq!(memo.table(old, role, 0), Some(Known::Lost(ReadError::new(old, kind))));
+            assert!(!memo.meet(old, role));
+        }
+        assert_eq!(memo.copies().count(), 0);
+    }
+
+    #[test]
+    fn a_table_is_met_again_from_the_second_entry_on() {
+        let mut slots = [MemoSlot::EMPTY; 4];
+        let mut memo = Memo::new(&mut slots);
+        let (old, role) = (PhysAddr(0x5000), Role::SecondStage(4));
+        assert!(!memo.meet(old, role));
+        assert_eq!(memo.add_table(old, role, &Copied { met: false, copy: PhysAddr(0x9000), ..Copied::NEW }), Ok(()));
+        assert_eq!([memo.meet(old, role), memo.meet(old, role)], [false, true]);
+    }
+
+    #[test]
+    fn a_directory_has_as_many_pages_as_its_entries_fill() {
+        let sizes = (0..8).map(|size| pages(Role::Directory(size).code()));
+        assert_eq!(sizes.collect::<Vec<_>>(), [1, 1, 1, 2, 4, 8, 16, 32]);
+        assert_eq!(pages(Role::SecondStage(7).code()), 1);
     }
 
     #[test]
@@ -277,13 +431,14 @@ mod tests {
         let mut slots = vec![MemoSlot::EMPTY; 1001];
         let mut memo = Memo::new(&mut slots);
         for page in 0..1000u64 {
-            let (old, new) = (PhysAddr(page << 12), PhysAddr((page + 5000) << 12));
-            assert_eq!(memo.add_table(old, Role::SecondStage(1), new, 1), Ok(()));
+            let (old, copy) = (PhysAddr(page << 12), PhysAddr((page + 5000) << 12));
+            assert_eq!(memo.add_table(old, Role::SecondStage(1), &Copied { copy, ..Copied::NEW }), Ok(()));
         }
         for page in 0..1000u64 {
-            assert_eq!(memo.table(PhysAddr(page << 12), Role::SecondStage(1)), Some(PhysAddr((page + 5000) << 12)));
+            let copied = Known::Copied(PhysAddr((page + 5000) << 12), Below::Various);
+            assert_eq!(memo.table(PhysAddr(page << 12), Role::SecondStage(1), 0), Some(copied));
         }
-        assert_eq!(memo.table(PhysAddr(1000 << 12), Role::SecondStage(1)), None);
-        assert_eq!(Memo::new(&mut []).table(PhysAddr(0), Role::Pasids), None);
+        assert_eq!(memo.table(PhysAddr(1000 << 12), Role::SecondStage(1), 0), None);
+        assert_eq!(Memo::new(&mut []).table(PhysAddr(0), Role::Pasids, 0), None);
     }
 }

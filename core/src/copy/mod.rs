@@ -57,11 +57,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod devices;
 mod error;
+mod in_use;
 mod interrupts;
 mod memo;
-mod reserve;
-mod tables;
+mod page_tables;
 mod unit;
 mod verify;
 
@@ -71,11 +72,12 @@ pub use memo::MemoSlot;
 pub use verify::{Verified, verify};
 
 use crate::address::PhysAddr;
-use crate::memory::{IovaReserver, Page, PageAllocator, PhysReader};
+use crate::memory::{IovaReserver, Page, PageAllocator, PhysReader, ReadError, Word};
 use crate::radix::MAX_LEVELS;
-use crate::vtd::{Rtaddr, TranslationMode, Unit};
+use crate::vtd::{Fault, Rtaddr, TranslationMode, Unit};
 use crate::walk;
-use memo::{Memo, Role};
+use devices::Telling;
+use memo::{Copied, Known, Memo, Role};
 
 /// What is made new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +100,18 @@ pub enum Partial {
     Keep,
 }
 
+/// What the new kernel's [`IovaReserver`] is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reserve {
+    /// Every range that is mapped, besides the domains and devices in use.
+    #[default]
+    Ranges,
+    /// The domains and devices in use. It is enough for a kernel that maps nothing in these domains: one that gives a
+    /// device a domain with another domain-id before it gives it an address. Adopted page tables are not looked at
+    /// then, so that it takes no longer however many there are.
+    Domains,
+}
+
 /// How to copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -105,15 +119,30 @@ pub struct Options {
     pub mode: Mode,
     /// What to do about tables that can't be read.
     pub partial: Partial,
+    /// What the new kernel's allocator of I/O addresses is told.
+    pub reserve: Reserve,
     /// The mode that the new kernel wants, if it has a wish: the mode of a unit can't change while devices do DMA.
     pub translation_mode: Option<TranslationMode>,
-    /// How many tables may be read in all, and again as many for each unit to find what they map.
+    /// How many tables may be read in all, each of which counts once for each level that it is read at. As many again
+    /// may be read for each unit to find its devices, and those of them whose tables are nested.
     pub max_tables: u64,
+    /// How many tables that were met on another path already may be read again, to find what a domain uses of them,
+    /// beyond as many as there are tables. What is mapped behind further ones is [reserved as a
+    /// whole](Problem::Coarse): the paths through a few tables that share the tables below can be more than can ever be
+    /// followed.
+    pub max_rereads: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mode: Mode::Copy, partial: Partial::Refuse, translation_mode: None, max_tables: u64::MAX }
+        Self {
+            mode: Mode::Copy,
+            partial: Partial::Refuse,
+            reserve: Reserve::Ranges,
+            translation_mode: None,
+            max_tables: u64::MAX,
+            max_rereads: 1 << 18,
+        }
     }
 }
 
@@ -184,6 +213,13 @@ impl Images {
     fn page_table_mut(&mut self, level: u8) -> Option<&mut Page> {
         self.page_tables.get_mut(usize::from(level).wrapping_sub(1))
     }
+
+    /// Gives the bits `address` of an entry of a page table those of `copy`.
+    fn point(&mut self, level: u8, index: usize, address: u64, copy: PhysAddr) {
+        if let Some(word) = self.page_table_mut(level).and_then(|image| image.words_mut().get_mut(index)) {
+            *word = Word::new(word.get() & !address | copy.0 & address);
+        }
+    }
 }
 
 /// What a copy will take.
@@ -231,10 +267,11 @@ pub fn plan<R: PhysReader + ?Sized>(
     work.memo.clear();
     let mut plan = Plan { options: *options, ..Plan::default() };
     for (number, unit) in units.iter().enumerate() {
-        work.memo.read_by(number, units);
-        let mut copier = Copier::new(old, None, &mut plan, number, work, &mut report);
+        let told = Telling { iovas: None, unread: None };
+        let mut copier = Copier::new(old, None, &mut plan, number, &mut work.memo, &mut work.room.images, &mut report);
+        copier.memo.read_by(number, units);
+        copier.devices(unit, told, &mut work.room.walk)?;
         copier.unit(unit)?;
-        reserve::unit(old, number, unit, &mut plan, work, None, &mut report)?;
     }
     Ok(plan)
 }
@@ -290,11 +327,12 @@ impl Plan {
     ) -> Result<(), Error> {
         let mut silent = |_: &Problem| ();
         for ((number, unit), root) in units.iter().enumerate().zip(roots) {
-            let reserving = reserve::Reserving { iovas: &mut *iovas, planned: self.unread };
-            reserve::unit(old, number, unit, done, work, Some(reserving), &mut silent)?;
-            work.memo.read_by(number, units);
-            let mut copier = Copier::new(old, Some(&mut *pages), done, number, work, &mut silent);
+            let told = Telling { iovas: Some(&mut *iovas), unread: Some(self.unread) };
+            let Workspace { memo, room } = &mut *work;
+            let mut copier = Copier::new(old, Some(&mut *pages), done, number, memo, &mut room.images, &mut silent);
             copier.planned = Some(self.pages);
+            copier.memo.read_by(number, units);
+            copier.devices(unit, told, &mut room.walk)?;
             let copied = copier.unit(unit);
             if let Some(table) = copier.root {
                 *root = Rtaddr(table.0);
@@ -339,12 +377,12 @@ impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
         pages: Option<&'c mut dyn PageAllocator>,
         plan: &'c mut Plan,
         unit: usize,
-        work: &'c mut Workspace<'w>,
+        memo: &'c mut Memo<'w>,
+        images: &'c mut Images,
         report: &'c mut dyn FnMut(&Problem),
     ) -> Self {
-        let Workspace { memo, room } = work;
         let mode = plan.options.mode;
-        Self { old, pages, plan, mode, unit, memo, images: &mut room.images, report, root: None, planned: None }
+        Self { old, pages, plan, mode, unit, memo, images, report, root: None, planned: None }
     }
 
     fn tell(&mut self, problem: &Problem) {
@@ -354,7 +392,7 @@ impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
     /// Something is lost. It is an error only when that was not so at the time of planning.
     fn lose(&mut self, problem: &Problem) -> Result<(), Error> {
         self.tell(problem);
-        if let Problem::Lost(fault) = problem {
+        if let Problem::Lost(fault) | Problem::Unreserved(fault) = problem {
             let error = Error::Incomplete { unit: self.unit, fault: *fault };
             self.plan.lost = self.plan.lost.saturating_add(1);
             self.plan.first_loss.get_or_insert(error);
@@ -363,6 +401,20 @@ impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
             }
         }
         Ok(())
+    }
+
+    /// A page table can't be read. If it `stays` where it is, what is mapped through it is all that can be lost. Where
+    /// there is no memory, the hardware can't read it either, and nothing is in use; where the image only lacks it,
+    /// that can't be known.
+    fn lose_table(&mut self, fault: Fault, stays: bool) -> Result<(), Error> {
+        match (stays || self.mode == Mode::Adopt, fault.reason) {
+            (false, _) => self.lose(&Problem::Lost(fault)),
+            (true, None) => self.lose(&Problem::Unreserved(fault)),
+            (true, Some(_)) => {
+                self.tell(&Problem::Refused(fault));
+                Ok(())
+            }
+        }
     }
 
     /// Takes a table out of the budget.
@@ -377,8 +429,8 @@ impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
 
     /// The copy of a table that was met before.
     fn known(&mut self, table: PhysAddr, role: Role) -> Option<PhysAddr> {
-        let copy = self.memo.table(table, role)?;
-        self.plan.shared = self.plan.shared.saturating_add(1);
+        let Some(Known::Copied(copy, _)) = self.memo.table(table, role, 0) else { return None };
+        self.plan.shared = self.plan.shared.wrapping_add(1);
         Some(copy)
     }
 
@@ -397,47 +449,38 @@ impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
     }
 
     /// The same, remembered by what the table is read as.
-    fn allocate_as(&mut self, table: PhysAddr, role: Role, pages: u8) -> Result<PhysAddr, Error> {
+    fn allocate_as(&mut self, table: PhysAddr, role: Role, pages: u8, copied: Copied) -> Result<PhysAddr, Error> {
         let copy = self.allocate(table, pages)?;
-        let remembered = self.memo.add_table(table, role, copy, pages);
+        let remembered = self.memo.add_table(table, role, &Copied { copy, ..copied });
         if let (Err(_), Some(allocator)) = (&remembered, &mut self.pages) {
             allocator.free(copy, pages.into());
         }
         remembered.map(|()| copy)
     }
 
-    /// Writes the copy of a page, which is its only write.
+    /// Writes the copy of a table, which is its only write.
     fn write(&mut self, table: PhysAddr, copy: PhysAddr, image: impl Fn(&Images) -> &Page) -> Result<(), Error> {
-        let Some(allocator) = &mut self.pages else { return Ok(()) };
+        let Some(pages) = &mut self.pages else { return Ok(()) };
         let failed = |error| Error::Pages { unit: self.unit, table, error };
-        allocator.page_mut(copy).map_err(failed)?.clone_from(image(self.images));
-        allocator.flush(copy).map_err(failed)
+        pages.page_mut(copy).map_err(failed)?.clone_from(image(self.images));
+        pages.flush(copy).map_err(failed)
     }
 
     /// Allocates the copy of a table whose image is complete, and writes it.
-    fn finish_image(
-        &mut self,
-        table: PhysAddr,
-        role: Role,
-        image: impl Fn(&Images) -> &Page,
-    ) -> Result<PhysAddr, Error> {
-        let copy = self.allocate_as(table, role, 1)?;
+    fn finish(&mut self, table: PhysAddr, role: Role, image: impl Fn(&Images) -> &Page) -> Result<PhysAddr, Error> {
+        let copy = self.allocate_as(table, role, 1, Copied::NEW)?;
         self.write(table, copy, image)?;
         Ok(copy)
     }
+}
 
-    /// The same for the page table of this level.
-    fn finish(&mut self, table: PhysAddr, role: Role, level: u8) -> Result<PhysAddr, Error> {
-        self.finish_image(table, role, |images| images.page_table(level).unwrap_or(&images.root))
-    }
-
-    /// Copies a table in which nothing has to change.
-    fn add(&mut self, table: PhysAddr, role: Role, page: &Page) -> Result<PhysAddr, Error> {
-        let copy = self.allocate_as(table, role, 1)?;
-        let Some(allocator) = &mut self.pages else { return Ok(copy) };
-        let failed = |error| Error::Pages { unit: self.unit, table, error };
-        allocator.page_mut(copy).map_err(failed)?.clone_from(page);
-        allocator.flush(copy).map_err(failed)?;
-        Ok(copy)
+/// The page at `addr`, which is whole or an error.
+fn read<R: PhysReader + ?Sized>(old: &R, addr: PhysAddr, image: &mut Page) -> Result<(), ReadError> {
+    match old.lend_page(addr) {
+        Some(page) => {
+            image.clone_from(page);
+            Ok(())
+        }
+        None => old.read_page(addr, image),
     }
 }

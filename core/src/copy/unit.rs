@@ -1,8 +1,9 @@
 //! What leads to page tables: root and context tables, PASID directories and tables.
 
-use super::memo::Role;
-use super::tables::{Owner, Stage, fault, read};
-use super::{Copier, Error, Mode, Problem};
+use super::in_use::InUse;
+use super::memo::{Copied, Role};
+use super::page_tables::{Owner, Stage, Tree};
+use super::{Copier, Error, Mode, Problem, read};
 use crate::address::{PAGE_SIZE, Pasid, PhysAddr, SourceId};
 use crate::memory::{Page, PhysReader, ReadError, ReadErrorKind, Word};
 use crate::radix::Format;
@@ -111,7 +112,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             return Ok(None);
         }
         if self.mode == Mode::Adopt {
-            return self.finish_image(table, Role::Context, |images| &images.context).map(Some);
+            return self.finish(table, Role::Context, |images| &images.context).map(Some);
         }
         for devfn in 0..=255 {
             let entry = ContextEntry::table(&self.images.context).get(usize::from(devfn)).copied();
@@ -122,7 +123,8 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             match unit.check_context(&entry) {
                 Ok(AddressSpace::SecondStage(space)) => {
                     let stage = Stage::Second(SecondStageReasons::LEGACY);
-                    let copy = self.subtree(&space.format, space.root, stage, owner, place)?;
+                    let tree = Tree { format: &space.format, stage, owner, parent: place, rules: 0 };
+                    let copy = self.subtree(&tree, space.root)?;
                     point(&mut self.images.context, word, copy);
                 }
                 Ok(_) => {}
@@ -132,25 +134,21 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
                 }
             }
         }
-        self.finish_image(table, Role::Context, |images| &images.context).map(Some)
+        self.finish(table, Role::Context, |images| &images.context).map(Some)
     }
 
-    /// The copy of a page table to which the entry at `parent` points; `None` if its top table can't be read.
-    fn subtree<F: Format>(
-        &mut self,
-        format: &F,
-        root: PhysAddr,
-        stage: Stage,
-        owner: Owner,
-        parent: Place,
-    ) -> Result<Option<PhysAddr>, Error> {
+    /// The copy of a page table; `None` if its top table can't be read. What it maps has been told before.
+    fn subtree<F: Format>(&mut self, tree: &Tree<'_, F>, root: PhysAddr) -> Result<Option<PhysAddr>, Error> {
         if root.0 == 0 {
-            self.tell(&Problem::NullTable(parent));
+            self.tell(&Problem::NullTable(tree.parent));
         }
-        match self.tree(format, root, stage, owner)? {
+        let met = self.memo.meet(root, tree.stage.role(tree.top()));
+        self.plan.shared = self.plan.shared.wrapping_add(met.into());
+        match self.tree(tree, root, &mut InUse::new(self.unit, None))? {
             Ok(copy) => Ok(Some(copy)),
             Err(defect) => {
-                self.lose(&Problem::Lost(fault(stage.top_unreadable(), defect, parent, owner)))?;
+                let fault = tree.fault(tree.stage.top_unreadable(), defect.into(), tree.parent);
+                self.lose(&Problem::Lost(fault))?;
                 Ok(None)
             }
         }
@@ -199,7 +197,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
         }
         let first = if half == Half::Lower { 0 } else { 0x80 };
         if self.mode == Mode::Adopt {
-            return self.finish_image(table, Role::ScalableContext, |images| &images.context).map(Some);
+            return self.finish(table, Role::ScalableContext, |images| &images.context).map(Some);
         }
         for index in 0..0x80 {
             let entry = ScalableContextEntry::table(&self.images.context).get(usize::from(index)).copied();
@@ -221,7 +219,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             };
             point(&mut self.images.context, word, Some(copy));
         }
-        self.finish_image(table, Role::ScalableContext, |images| &images.context).map(Some)
+        self.finish(table, Role::ScalableContext, |images| &images.context).map(Some)
     }
 
     /// Copies a PASID directory, whose pages follow each other in memory. A page that can't be read is empty in the
@@ -236,7 +234,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
         let table = context.directory_table();
         let role = Role::Directory(context.directory_size());
         let pages = context.directory_entries().div_ceil(512);
-        let copy = self.allocate_as(table, role, u8::try_from(pages).unwrap_or(u8::MAX))?;
+        let copy = self.allocate_as(table, role, u8::try_from(pages).unwrap_or(u8::MAX), Copied::NEW)?;
         for page in 0..pages {
             let bytes = u64::from(page).wrapping_mul(PAGE_SIZE);
             let owner = Owner { source_id, pasid: Some(Pasid(page << 15)), fault_disabled: context.fault_disabled() };
@@ -313,15 +311,17 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             match unit.check_pasid(&entry, false) {
                 // The tables of a nested first stage are in the memory that the second stage maps, and stay there.
                 Ok(AddressSpace::SecondStage(space) | AddressSpace::Nested(_, space)) => {
-                    let copy = self.subtree(&space.format, space.root, second, owner, place)?;
+                    let tree = Tree { format: &space.format, stage: second, owner, parent: place, rules: 0 };
+                    let copy = self.subtree(&tree, space.root)?;
                     if copy.is_none() {
                         set(&mut self.images.pasids, word, PRESENT, 0);
                     }
                     set(&mut self.images.pasids, word, POINTER, copy.map_or(0, |copy| copy.0));
                 }
                 Ok(AddressSpace::FirstStage(space)) => {
-                    let copy =
-                        self.subtree(&space.format, space.root, Stage::First(entry.execute_disable()), owner, place)?;
+                    let (format, rules) = (&space.format, space.format.rules());
+                    let stage = Stage::First(entry.execute_disable());
+                    let copy = self.subtree(&Tree { format, stage, owner, parent: place, rules }, space.root)?;
                     if copy.is_none() {
                         set(&mut self.images.pasids, word, PRESENT, 0);
                     }
@@ -337,7 +337,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
                 }
             }
         }
-        self.finish_image(table, Role::Pasids, |images| &images.pasids).map(Some)
+        self.finish(table, Role::Pasids, |images| &images.pasids).map(Some)
     }
 }
 

@@ -1,5 +1,5 @@
-use super::memo::{Memo, Role};
-use super::tables::Stage;
+use super::memo::{Copied, Known, Memo, Role};
+use super::page_tables::Stage;
 use super::unit::reserved;
 use super::{Difference, Images, Mode, Options, Partial, Workspace};
 use crate::address::{PAGE_SIZE, Pasid, PhysAddr, SourceId};
@@ -141,7 +141,7 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
 
     /// An old table and its copy: one copy each, and in new memory.
     fn pair(&mut self, old: PhysAddr, new: PhysAddr, role: Role, place: Place, pages: u8) -> Result<Led, Difference> {
-        if let Some(one) = self.memo.table(old, role) {
+        if let Some(Known::Copied(one, _)) = self.memo.table(old, role, 0) {
             if one != new {
                 return Err(Difference::Twice { old: place, one, other: new });
             }
@@ -151,7 +151,7 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
             let at = PhysAddr(new.0.wrapping_add(page.wrapping_mul(PAGE_SIZE)));
             self.pages.page(at).map_err(|_| Difference::OldMemory { old: place, table: new })?;
         }
-        self.memo.add_table(old, role, new, pages).map_err(|error| match error {
+        self.memo.add_table(old, role, &Copied { copy: new, ..Copied::NEW }).map_err(|error| match error {
             super::Error::MemoFull { slots } => Difference::MemoFull { slots },
             _ => Difference::MemoFull { slots: 0 },
         })?;
@@ -426,7 +426,7 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
 }
 
 fn read<R: PhysReader + ?Sized>(old: &R, addr: PhysAddr, image: &mut Page, parent: Place) -> Result<(), Difference> {
-    super::tables::read(old, addr, image).map_err(|error| unreadable(error, parent))
+    super::read(old, addr, image).map_err(|error| unreadable(error, parent))
 }
 
 fn unreadable(error: ReadError, place: Place) -> Difference {

@@ -22,7 +22,8 @@ use thiserror::Error;
 
 /// Physical memory, read a page at a time.
 ///
-/// Every method takes any byte address and means the 4 KiB page that holds it: bits 11:0 do not matter.
+/// Every method takes any byte address and means the 4 KiB page that holds it: bits 11:0 do not matter, but for
+/// [hints](Self::prefetch).
 /// The trait is object safe.
 pub trait PhysReader {
     /// Reads the whole page that holds `addr` into `page`.
@@ -43,8 +44,8 @@ pub trait PhysReader {
         None
     }
 
-    /// Hints that the first `bytes` bytes of the page that holds `addr` will be asked for soon. It may do
-    /// nothing, and never fails.
+    /// Hints that the `bytes` bytes from `addr` on, as far as they are in its page, will be asked for soon. It
+    /// may do nothing, and never fails.
     fn prefetch(&self, addr: PhysAddr, bytes: usize) {
         let _ = (addr, bytes);
     }

@@ -23,6 +23,7 @@ pub use item::{Item, Malformed, Table};
 pub use nested::{Inner, Nested, NestedItem, NestedRefusal, Stage, translate_nested};
 pub(crate) use nested::{NestedExtent, NestedFound};
 pub use run::{Leaf, Run};
+pub(crate) use scan::{BLOCK, Masks, Survey};
 pub use statistics::Statistics;
 pub use translate::{Refusal, Translation, Visit, translate, translate_all};
 

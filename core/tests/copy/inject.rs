@@ -5,10 +5,10 @@ use crate::common::{CONTEXT, RW, SOURCE, TOP, Tables, Words, unit};
 use crate::ledger::{Book, Failing, Ledger, Old};
 use crate::rows::{scalable, words};
 use crate::trial::{ADOPT, Bench, COPY, KEEP, Trial, copy};
-use iopt::copy::{self, Error, Options, Partial, Problem};
+use iopt::copy::{self, Error, Mode, Options, Partial, Problem};
 use iopt::memory::ReadErrorKind;
 use iopt::vtd::{Cause, Rtaddr, Unit};
-use iopt::{Pasid, PhysAddr};
+use iopt::{Pasid, Permissions, PhysAddr};
 
 /// P, R/W, U/S and A.
 const USER: u64 = 0x27;
@@ -87,15 +87,33 @@ fn spoiled(
                 }
             }
             Ok((_, done, roots, _)) => {
-                let found = (&iovas.domains, &iovas.ranges, &iovas.devices);
-                assert_eq!(found, (&healthy.iovas.domains, &healthy.iovas.ranges, &healthy.iovas.devices));
+                let found = (&iovas.domains, &iovas.devices);
+                assert_eq!(found, (&healthy.iovas.domains, &healthy.iovas.devices));
+                check_ranges(&iovas, &healthy.iovas, done.lost);
                 let mut bench = Bench::new(1 << 10);
                 let verified = copy::verify(memory, &[*unit], roots, &pages, options, &mut bench.work()).unwrap();
-                assert_eq!((pages.balance() as u64, verified.missing), (done.pages, done.lost));
+                assert_eq!(pages.balance() as u64, done.pages);
+                // Tables that stay where they are lose reservations only.
+                let all_copied = options.mode == Mode::Copy && !unit.is_scalable();
+                assert!(verified.missing == done.lost || !all_copied && verified.missing < done.lost);
             }
         }
         fired.then(|| result.map(|_| ()))
     })
+}
+
+/// What is mapped is reserved, but for what is lost.
+fn check_ranges(found: &Book, healthy: &Book, lost: u64) {
+    if lost == 0 {
+        assert_eq!(found.ranges, healthy.ranges);
+    }
+    for (domain, ranges) in &found.ranges {
+        for range in ranges {
+            let within =
+                |whole: &&(u64, u64, Permissions)| whole.0 <= range.0 && range.1 <= whole.1 && whole.2 == range.2;
+            assert!(healthy.ranges[domain].iter().any(|whole| within(&whole)), "{range:x?} is not in use");
+        }
+    }
 }
 
 /// Fails each call in turn, and returns how many errors and successes that made.
@@ -162,8 +180,8 @@ fn each_read_of_execute_fails_once() {
                     let fired = old.failed.get().is_some();
                     match done {
                         Ok(done) => {
-                            assert_eq!(iovas.ranges, healthy.iovas.ranges, "call {call}");
-                            kept += done.lost;
+                            check_ranges(&iovas, &healthy.iovas, done.lost);
+                            kept += u64::from(done.lost > 0);
                         }
                         Err(error) => {
                             assert!(matches!(error, Error::Incomplete { .. }), "{error}");
@@ -179,9 +197,9 @@ fn each_read_of_execute_fails_once() {
                     break;
                 }
             }
-            // Each table but the root was lost once.
-            let pages_read = if options == KEEP { healthy.plan.tables - 1 } else { 0 };
-            assert_eq!(kept, pages_read, "{options:?}");
+            // Each table but the root was lost once; those under two domain-ids are read twice.
+            let tables = if options == KEEP { healthy.plan.tables - 1 } else { 0 };
+            assert!(kept >= tables && (options == KEEP || kept == 0), "{options:?}: {kept}");
         }
     }
 }

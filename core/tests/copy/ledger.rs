@@ -47,14 +47,12 @@ pub struct Ledger {
     pub flushes: Failing,
     /// What was flushed, in that order.
     pub order: Vec<u64>,
-    /// The most pages that there were.
-    pub peak: usize,
 }
 
 impl Ledger {
     pub fn new() -> Self {
         let (allocations, flushes) = (Failing::default(), Failing::default());
-        Self { pages: BTreeMap::new(), next: NEW, allocations, flushes, order: Vec::new(), peak: 0 }
+        Self { pages: BTreeMap::new(), next: NEW, allocations, flushes, order: Vec::new() }
     }
 
     pub fn balance(&self) -> usize {
@@ -101,7 +99,6 @@ impl PageAllocator for Ledger {
         }
         // A hole between any two, so that a step too far is found.
         self.next += 0x1000 * (pages as u64 + 1);
-        self.peak = self.peak.max(self.pages.len());
         Ok(PhysAddr(first))
     }
 

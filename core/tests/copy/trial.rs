@@ -2,12 +2,20 @@
 
 use crate::common::Words;
 use crate::ledger::{Book, Ledger, Old};
-use iopt::copy::{self, Difference, Error, MemoSlot, Mode, Options, Partial, Plan, Problem, Room, Verified, Workspace};
+use iopt::copy::{
+    self, Difference, Error, MemoSlot, Mode, Options, Partial, Plan, Problem, Reserve, Room, Verified, Workspace,
+};
 use iopt::memory::PhysReader;
 use iopt::vtd::{Rtaddr, Unit};
 
-pub const COPY: Options =
-    Options { mode: Mode::Copy, partial: Partial::Refuse, translation_mode: None, max_tables: u64::MAX };
+pub const COPY: Options = Options {
+    mode: Mode::Copy,
+    partial: Partial::Refuse,
+    reserve: Reserve::Ranges,
+    translation_mode: None,
+    max_tables: u64::MAX,
+    max_rereads: 1 << 10,
+};
 pub const ADOPT: Options = Options { mode: Mode::Adopt, ..COPY };
 pub const KEEP: Options = Options { partial: Partial::Keep, ..COPY };
 

@@ -1,6 +1,6 @@
 //! What it takes to copy tables, beside a plain copy of the same pages.
 
-use iopt::copy::{self, MemoSlot, Mode, Options, Plan, Room, Workspace};
+use iopt::copy::{self, MemoSlot, Mode, Options, Plan, Reserve, Room, Workspace};
 use iopt::memory::{AllocError, AllocErrorKind, IovaReserver, Page, PageAllocator, PhysReader, ReserveError};
 use iopt::vtd::{Rtaddr, Unit};
 use iopt::{DomainId, IovaRange, Permissions, PhysAddr, SourceId};
@@ -78,7 +78,7 @@ pub struct Copying {
     arena: Arena,
     memo: Vec<MemoSlot>,
     room: Box<Room>,
-    plans: [Plan; 2],
+    plans: [Plan; 4],
 }
 
 impl Copying {
@@ -90,8 +90,14 @@ impl Copying {
         let mut memo = vec![MemoSlot::EMPTY; tables + tables / 2 + 64];
         let mut room = Box::new(Room::new());
         let mut work = Workspace::new(&mut memo, &mut room);
-        let plans = [Mode::Copy, Mode::Adopt].map(|mode| {
-            let options = Options { mode, ..Options::default() };
+        let plans = [
+            (Mode::Copy, Reserve::Ranges),
+            (Mode::Copy, Reserve::Domains),
+            (Mode::Adopt, Reserve::Ranges),
+            (Mode::Adopt, Reserve::Domains),
+        ];
+        let plans = plans.map(|(mode, reserve)| {
+            let options = Options { mode, reserve, ..Options::default() };
             copy::plan(reader, &[*unit], &options, &mut work, |_| ()).expect("room for each table")
         });
         let pages = plans[0].pages.max(tables as u64);
@@ -118,9 +124,19 @@ impl Copying {
         self.execute(0, unit, reader)
     }
 
+    /// Copies everything, and tells the domains in use.
+    pub fn copy_for_domains<R: PhysReader>(&mut self, unit: &Unit, reader: &R) -> u64 {
+        self.execute(1, unit, reader)
+    }
+
     /// Copies root and context tables, and reserves what is in use.
     pub fn adopt<R: PhysReader>(&mut self, unit: &Unit, reader: &R) -> u64 {
-        self.execute(1, unit, reader)
+        self.execute(2, unit, reader)
+    }
+
+    /// Copies root and context tables, and tells the domains in use.
+    pub fn adopt_for_domains<R: PhysReader>(&mut self, unit: &Unit, reader: &R) -> u64 {
+        self.execute(3, unit, reader)
     }
 
     fn execute<R: PhysReader>(&mut self, which: usize, unit: &Unit, reader: &R) -> u64 {
