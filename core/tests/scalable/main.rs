@@ -14,6 +14,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/numbers.rs"]
+mod numbers;
 
 mod builder;
 mod context;
