@@ -17,6 +17,7 @@ mod common;
 #[path = "../common/numbers.rs"]
 mod numbers;
 
+mod both_stages;
 mod builder;
 mod context;
 mod defects;
