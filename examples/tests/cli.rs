@@ -161,7 +161,8 @@ fn a_closed_pipe_ends_it_quietly() {
 /// The reader is gone before anything is written.
 #[test]
 fn a_pipe_that_was_never_read_ends_it_quietly() {
-    for line in ["info", "devices --json", "ranges --json", "translate 00:08.0 0x100000 r", "--help"] {
+    for line in ["info", "devices --json", "ranges --json", "translate 00:08.0 0x100000 r", "copy --dry-run", "--help"]
+    {
         let mut command = iopt();
         command.args(line.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -8,13 +8,14 @@
 
 mod common;
 
+use common::copying::{Out, SMALL};
 use common::{NOTE, Run, corpus, iopt_line, iopt_on, keys, raw, run, save, scalable};
 use lzma_rust2::XzReader;
 use serde_json::Value;
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use tempfile::{NamedTempFile, TempDir};
+use std::path::Path;
+use tempfile::NamedTempFile;
 
 const CAPTURES: [(&str, &[&str]); 10] = [
     ("legacy-48/mem.lime.xz", &["legacy-48/mem.json"]),
@@ -29,44 +30,6 @@ const CAPTURES: [(&str, &[&str]); 10] = [
     ("scalable/mem.lime.xz", &["scalable/mem.json"]),
     ("scalable-first-stage/mem.lime.xz", &["scalable-first-stage/mem.json"]),
 ];
-
-/// Two devices: 00:00.0 with two tables of 3 levels, one page in each half of its first GiB, and 00:00.1, whose
-/// requests pass through.
-const SMALL: [(usize, u64); 9] = [
-    (0x1000, 0x2001),
-    (0x2000, 0x3001),
-    (0x2008, 0x0501),
-    (0x2010, 0x0009),
-    (0x2018, 0x0602),
-    (0x3000, 0x4003),
-    (0x4000, 0x5003),
-    (0x4008, 0x6003),
-    (0x6000, 0x7003),
-];
-
-/// A folder with room for one image.
-struct Out {
-    folder: TempDir,
-    path: PathBuf,
-}
-
-impl Out {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new.lime");
-        Self { folder, path }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        fs::read(&self.path).unwrap()
-    }
-
-    /// What lies in the folder.
-    fn files(&self) -> Vec<String> {
-        let files = fs::read_dir(self.folder.path()).unwrap();
-        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
-    }
-}
 
 fn number(value: &Value) -> u64 {
     u64::from_str_radix(value.as_str().unwrap().strip_prefix("0x").unwrap(), 16).unwrap()

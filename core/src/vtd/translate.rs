@@ -3,7 +3,7 @@ use super::{AddressSpace, Bits, Cause, Device, Fault, FaultReason, Place, Struct
 use crate::access::{Access, Permissions};
 use crate::address::{Iova, PhysAddr, PhysRange, Requester};
 use crate::memory::{Page, PhysReader};
-use crate::radix::{self, Format, Refusal, Stage, Translation, Visit, translate_nested};
+use crate::radix::{self, Format, Stage, Translation, Visit, translate_nested};
 
 /// First and last byte of the interrupt address range: requests without PASID to it are interrupts, and no
 /// translation may lead into it.
@@ -124,7 +124,8 @@ impl Device {
                 }
                 let visit = |entry| visit(second_stage(entry));
                 let found = radix::translate(reader, &space.format, space.root, iova, access, copy, visit);
-                self.judge_second_stage(iova, access, found)
+                let refused = |refusal| self.refused_by_second_stage(Some(iova), access, refusal);
+                self.judge(iova, second_stage, found, refused)
             }
             AddressSpace::FirstStage(space) => {
                 if !space.format.accepts(iova) {
@@ -132,7 +133,8 @@ impl Device {
                 }
                 let visit = |entry| visit(first_stage(entry));
                 let found = radix::translate(reader, &space.format, space.root, iova, access, copy, visit);
-                self.judge_first_stage(iova, access, found)
+                let refused = |refusal| self.refused_by_first_stage(Some(iova), access, refusal);
+                self.judge(iova, first_stage, found, refused)
             }
             AddressSpace::Nested(first, second) => {
                 if !first.format.accepts(iova) {
@@ -145,10 +147,9 @@ impl Device {
                     });
                 };
                 let (format, root, inner) = (&first.format, first.root, second.inner());
-                match translate_nested(reader, format, root, &inner, iova, access, copy, visit) {
-                    Ok(translation) => self.judge_second_stage(iova, access, Ok(translation)),
-                    Err(refusal) => Err(self.refused_by_both(iova, access, refusal)),
-                }
+                let found = translate_nested(reader, format, root, &inner, iova, access, copy, visit);
+                let refused = |refusal| self.refused_by_both(iova, access, refusal);
+                self.judge(iova, second_stage, found, refused)
             }
             AddressSpace::PassThrough { host_address_width } => self.pass_through(iova, *host_address_width),
             // Hardware looks no further than the context entry.
@@ -178,14 +179,18 @@ impl Device {
                 if iovas.iter().all(|iova| reaches_tables(iova) && space.reaches(iova.0)) =>
             {
                 radix::translate_all(reader, &space.format, space.root, iovas, access, copy, |at, found| {
-                    done(at, self.judge_second_stage(iova_at(at), access, found));
+                    let iova = iova_at(at);
+                    let refused = |refusal| self.refused_by_second_stage(Some(iova), access, refusal);
+                    done(at, self.judge(iova, second_stage, found, refused));
                 });
             }
             AddressSpace::FirstStage(space)
                 if iovas.iter().all(|iova| reaches_tables(iova) && space.format.accepts(*iova)) =>
             {
                 radix::translate_all(reader, &space.format, space.root, iovas, access, copy, |at, found| {
-                    done(at, self.judge_first_stage(iova_at(at), access, found));
+                    let iova = iova_at(at);
+                    let refused = |refusal| self.refused_by_first_stage(Some(iova), access, refusal);
+                    done(at, self.judge(iova, first_stage, found, refused));
                 });
             }
             _ => {
@@ -196,35 +201,22 @@ impl Device {
         }
     }
 
+    /// What is found may still not lead into the interrupt address range; `entry` is of the stage that has the leaf.
     #[inline(always)]
-    fn judge_second_stage(
+    fn judge<E>(
         &self,
         iova: Iova,
-        access: Access,
-        found: Result<Translation, Refusal>,
+        entry: fn(Visit) -> PathEntry,
+        found: Result<Translation, E>,
+        refused: impl FnOnce(E) -> Fault,
     ) -> Result<Translation, Fault> {
         match found {
             Ok(translation) if !into_interrupts(&translation) => Ok(translation),
-            Ok(translation) => Err(self.interrupts(iova, &translation, second_stage)),
-            Err(refusal) => Err(self.refused_by_second_stage(Some(iova), access, refusal)),
+            Ok(translation) => Err(self.interrupts(iova, &translation, entry)),
+            Err(refusal) => Err(refused(refusal)),
         }
     }
 
-    #[inline(always)]
-    fn judge_first_stage(
-        &self,
-        iova: Iova,
-        access: Access,
-        found: Result<Translation, Refusal>,
-    ) -> Result<Translation, Fault> {
-        match found {
-            Ok(translation) if !into_interrupts(&translation) => Ok(translation),
-            Ok(translation) => Err(self.interrupts(iova, &translation, first_stage)),
-            Err(refusal) => Err(self.refused_by_first_stage(Some(iova), access, refusal)),
-        }
-    }
-
-    /// Nothing may lead into the interrupt address range.
     #[cold]
     fn interrupts(&self, iova: Iova, translation: &Translation, entry: fn(Visit) -> PathEntry) -> Fault {
         let page = PhysRange::block(translation.phys, translation.page_size_log2);
@@ -244,7 +236,7 @@ impl Device {
             permissions: Permissions::READ_WRITE,
             leaf: None,
         };
-        self.judge_second_stage(iova, Access::Read, Ok(translation))
+        self.judge(iova, second_stage, Ok(translation), core::convert::identity)
     }
 
     /// A fault at the entry that leads to the page tables.

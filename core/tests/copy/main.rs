@@ -20,6 +20,7 @@ mod common;
 mod inject;
 mod ledger;
 mod memory;
+mod nested_sharing;
 mod rows;
 mod rows_more;
 mod rows_units;

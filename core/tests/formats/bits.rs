@@ -1,7 +1,7 @@
 //! What the bits of single entries mean.
 
 use crate::Case;
-use crate::random::Random;
+use crate::numbers::Random;
 use crate::twin::Bit;
 use iopt::radix::{Entry, Format, Level};
 use iopt::{Iova, Permissions, PhysAddr};

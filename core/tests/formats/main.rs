@@ -15,9 +15,11 @@
 )]
 
 mod bits;
+mod fields;
 mod first_stage;
 mod naive;
-mod random;
+#[path = "../common/numbers.rs"]
+mod numbers;
 mod second_stage;
 mod tree;
 mod twin;

@@ -1,4 +1,5 @@
-use crate::random::{Fields, Masks, Random};
+use crate::fields::{Fields, Masks};
+use crate::numbers::Random;
 use crate::twin::{Bit, Twin};
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind, Word};
 use iopt::{PhysAddr, PhysRange};

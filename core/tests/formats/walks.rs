@@ -2,7 +2,7 @@
 
 use crate::Case;
 use crate::naive::{self, Found, Leaf, Range, Refused, Step, Translated, Why};
-use crate::random::Random;
+use crate::numbers::Random;
 use crate::tree::{ROOT, Tree};
 use crate::twin::{Bit, Twin};
 use iopt::coalesce::{Coalescer, Join, MappedRange};

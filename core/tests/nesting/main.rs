@@ -12,6 +12,8 @@
 
 mod bounds;
 mod naive;
+#[path = "../common/numbers.rs"]
+mod numbers;
 mod walked;
 mod world;
 
@@ -20,9 +22,10 @@ use iopt::memory::Page;
 use iopt::radix::{Nested, NestedItem, NestedRefusal, Stage, Visit, translate_nested};
 use iopt::{Access, Iova, PhysAddr};
 use naive::{Refused, Wrong};
+use numbers::Random;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use walked::{ALL, Leaf, Seen, leaves, scratch, start, walk, why};
-use world::{Random, World};
+use world::World;
 
 const WORLDS: u64 = 24;
 

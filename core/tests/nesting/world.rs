@@ -1,5 +1,6 @@
 //! Random tables of two stages in one memory.
 
+use crate::numbers::Random;
 use iopt::format::{FirstStage, FirstStageRules, SecondStage, SecondStageRules};
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind, Word};
 use iopt::radix::Inner;
@@ -7,31 +8,6 @@ use iopt::{PhysAddr, PhysRange};
 use std::collections::{BTreeSet, HashMap};
 
 pub const HOST_BITS: u8 = 46;
-
-/// Numbers that are the same in every run (SplitMix64).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ word >> 31
-    }
-
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.word() % end
-    }
-
-    pub fn one_in(&mut self, many: u64) -> bool {
-        self.below(many) == 0
-    }
-
-    pub fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize]
-    }
-}
 
 /// The words of memory, by page and place in it.
 #[derive(Default)]

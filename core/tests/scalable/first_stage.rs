@@ -2,18 +2,15 @@
 
 use crate::judge::twins;
 use crate::request::{AT_CONTEXT, AT_PASID, Kind, PHYS, Request};
-use crate::{HOST_WIDTH, RID_PRIV, Reason, hole, reserved};
+use crate::{HOST_WIDTH, RID_PRIV, Reason, reserved};
+use iopt::Access;
 use iopt::vtd::Cause;
-use iopt::{Access, PhysAddr};
 
-const SFS_1: Reason = (0x70, "SFS.1");
 const SFS_2: Reason = (0x71, "SFS.2");
 const SFS_3: Reason = (0x72, "SFS.3");
-const SFS_4: Reason = (0x73, "SFS.4");
 const SGN_1: Reason = (0x80, "SGN.1");
 const SGN_2: Reason = (0x81, "SGN.2");
 const SGN_6: Reason = (0x85, "SGN.6");
-const SGN_8: Reason = (0x87, "SGN.8");
 
 const P: u64 = 1;
 const W: u64 = 2;
@@ -26,34 +23,19 @@ const NXE: usize = 133;
 const EAFE: usize = 135;
 
 /// Tables of 4 and of 5 levels, with and without PASID.
-fn requests() -> impl Iterator<Item = Request> {
+pub fn requests() -> impl Iterator<Item = Request> {
     [4, 5].into_iter().flat_map(|levels| Request::new(Kind::First, levels).both())
 }
 
-/// Requests to pages of each size, with the level of the leaf.
+/// The same to pages of each size, with the level of the leaf.
 fn sizes() -> impl Iterator<Item = (u8, Request)> {
-    requests().flat_map(|request| {
-        let large = [(2, 0x20_0000), (3, 0x4000_0000)].map(|(level, phys)| (level, request.clone().large(level, phys)));
-        [(1, request)].into_iter().chain(large)
-    })
+    requests().flat_map(Request::sizes)
 }
 
 /// The same from a device whose requests without PASID ask for privilege, and may.
 fn privileged(request: Request) -> Request {
     let context = request.addr(AT_CONTEXT) + 8;
     request.flip(context, RID_PRIV).flip_bit(AT_PASID, SRE)
-}
-
-#[test]
-fn a_lower_table_that_is_not_there_is_0x70() {
-    for valid in requests() {
-        for level in 1..valid.levels {
-            let at = valid.level(level);
-            let table = valid.table(at);
-            let invalid = valid.clone().hole(table);
-            twins("table", &valid, &invalid, SFS_1, hole(table), (at - 1, at));
-        }
-    }
 }
 
 #[test]
@@ -124,15 +106,6 @@ fn a_page_of_1_gib_that_the_unit_lacks_is_0x72() {
     // Those of 2 MiB need nothing, not even what the second stage needs for them.
     for request in requests() {
         request.large(2, 0x20_0000).without_cap(1 << 56 | 3 << 34).passes("2 MiB");
-    }
-}
-
-#[test]
-fn a_top_table_that_is_not_there_is_0x73() {
-    for valid in requests() {
-        let table = valid.table(valid.level(valid.levels));
-        let invalid = valid.clone().hole(table);
-        twins("top-table", &valid, &invalid, SFS_4, hole(table), (AT_PASID, 4));
     }
 }
 
@@ -212,27 +185,6 @@ fn a_write_without_write_permission_is_0x85() {
             let protected = free.flip_bit(AT_PASID, WPE);
             protected.fails("WPE", SGN_6, Cause::Denied(Access::Write), at, at + 1);
             protected.flip(valid.addr(at), W).passes("WPE");
-        }
-    }
-}
-
-#[test]
-fn a_page_that_overlaps_the_interrupt_range_is_0x87() {
-    let cases = [
-        // The pages just outside, and the first and the last inside.
-        (1, [0xfedf_f000, 0xfef0_0000], vec![0xfee0_0000, 0xfee0_1000, 0xfeef_f000]),
-        (2, [0xfec0_0000, 0xff00_0000], vec![0xfee0_0000]),
-        (3, [0x8000_0000, 0x1_0000_0000], vec![0xc000_0000]),
-    ];
-    for (level, outside, inside) in cases {
-        for request in requests().flat_map(|request| [request.clone(), request.write()]) {
-            let at = request.level(level);
-            let leaf = |phys| if level == 1 { request.clone().leaf(phys) } else { request.clone().large(level, phys) };
-            for (outside, inside) in outside.into_iter().flat_map(|outside| inside.iter().map(move |&at| (outside, at)))
-            {
-                let cause = Cause::InterruptRangeOutput(PhysAddr(inside));
-                twins("output", &leaf(outside), &leaf(inside), SGN_8, cause, (at, at + 1));
-            }
         }
     }
 }

@@ -14,7 +14,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/numbers.rs"]
+mod numbers;
 
+mod both_stages;
 mod builder;
 mod context;
 mod defects;

@@ -2,37 +2,13 @@
 
 use crate::builder::{Builder, PASS_THROUGH, ROOT, first_stage, second_stage};
 use crate::naive::{INTERRUPT, Naive};
+use crate::numbers::Random;
 use crate::{CAP, ECAP, FSTS, LARGE, NEST, PASIDE, PT, RPS, SC, SSTS};
 use iopt::memory::{Page, PhysReader};
 use iopt::vtd::{AddressSpace, Cap, Device, Ecap, FaultReason, Rtaddr, Unit};
 use iopt::walk::{Scratch, Step};
 use iopt::{Access, Iova, Pasid, Permissions, Requester, SourceId};
 use std::collections::BTreeSet;
-
-/// Numbers that are the same in every run (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ word >> 31
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.word() % end
-    }
-
-    fn one_in(&mut self, many: u64) -> bool {
-        self.below(many) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 /// A unit and its tables.
 struct Sample {
@@ -53,10 +29,10 @@ impl Sample {
         let mut random = Random(seed);
         let known = !random.one_in(3);
         let sizes = random.word() & (3 << 34 | 1 << 56 | 1 << 60);
-        let sagaw = random.pick(&[0xe, 0x4, 0x6, 0xc]) << 8;
-        let mgaw = random.pick(&[38, 47, 56]) << 16;
-        let lacking = random.pick(&[0, 0, FSTS, SSTS, PT, RPS, SC, NEST]);
-        let host = random.pick(&[None, Some(46), Some(40)]);
+        let sagaw = random.of(&[0xe, 0x4, 0x6, 0xc]) << 8;
+        let mgaw = random.of(&[38, 47, 56]) << 16;
+        let lacking = random.of(&[0, 0, FSTS, SSTS, PT, RPS, SC, NEST]);
+        let host = random.of(&[None, Some(46), Some(40)]);
         let mut sample = Self {
             tables: Builder::new(),
             random,
@@ -74,18 +50,18 @@ impl Sample {
     }
 
     fn device(&mut self) {
-        let bus = self.random.pick(&[0, 1, 0xff]);
-        let source = SourceId::new(bus, self.random.pick(&[0, 0x13, 0x7f, 0x80, 0xa5, 0xff]));
+        let bus = self.random.of(&[0, 1, 0xff]);
+        let source = SourceId::new(bus, self.random.of(&[0, 0x13, 0x7f, 0x80, 0xa5, 0xff]));
         let pdts = self.random.below(4);
         let pool = [0, 1, 0x3f, 0x40, 0x1c3, 0x1fff, 0x2000, 0x7fff, 0x8001, 0xffff];
         let pasids: Vec<_> = pool.into_iter().filter(|pasid| pasid >> (pdts + 13) == 0).collect();
-        let (rid, absent) = (self.random.pick(&pool), self.random.pick(&pool));
+        let (rid, absent) = (self.random.of(&pool), self.random.of(&pool));
         let at = self.tables.context_at(source);
         if self.tables.words.get(at) == 0 {
             let flags = if self.random.one_in(4) { 1 } else { PASIDE | 1 };
             self.tables.context(source, pdts, flags, rid);
             for _ in 0..=self.random.below(4) {
-                let pasid = Pasid(self.random.pick(&pasids) as u32);
+                let pasid = Pasid(self.random.of(&pasids) as u32);
                 self.pasid(source, pasid);
             }
             if self.random.one_in(20) {
@@ -93,7 +69,7 @@ impl Sample {
             }
             if self.random.one_in(20) {
                 let entry = self.tables.directory_at(source, Pasid(rid as u32));
-                self.tables.words.set(entry, 0x99_9000 | self.random.pick(&[1, 5]));
+                self.tables.words.set(entry, 0x99_9000 | self.random.of(&[1, 5]));
             }
         }
         let asked = [None, Some(Pasid(absent as u32)), Some(Pasid(rid as u32))];
@@ -103,7 +79,7 @@ impl Sample {
     fn pasid(&mut self, source: SourceId, pasid: Pasid) {
         let top = self.tables.table(1);
         let first = self.random.one_in(2);
-        let levels = if first { self.random.pick(&[4, 4, 5]) } else { self.random.pick(&[3, 4, 4, 5]) };
+        let levels = if first { self.random.of(&[4, 4, 5]) } else { self.random.of(&[3, 4, 4, 5]) };
         let mut entry = if first { first_stage(top, levels) } else { second_stage(top, levels) };
         entry[2] |= u64::from(self.random.one_in(2)) << 5;
         match self.random.below(20) {
@@ -130,13 +106,13 @@ impl Sample {
             let shift = 3 + 9 * u32::from(level);
             let iova = base + (index << shift);
             let mut raw =
-                if first { self.random.pick(&[7, 7, 7, 7, 5, 3, 1, 6]) } else { self.random.pick(&[3, 3, 3, 1, 2, 4]) };
+                if first { self.random.of(&[7, 7, 7, 7, 5, 3, 1, 6]) } else { self.random.of(&[3, 3, 3, 1, 2, 4]) };
             let leaf = level == 1 || level <= 3 && self.random.one_in(3);
             if leaf {
                 phys = if self.random.one_in(3) { self.random.word() & 0x3f_ffff_f000 } else { phys + (1 << shift) };
                 raw |= phys >> shift << shift | if level > 1 { LARGE } else { 0 };
                 // Memory attributes and what is ignored.
-                raw |= self.random.pick(&[0, 0, 0x18, 0x60, 1 << 52, 1 << 61]);
+                raw |= self.random.of(&[0, 0, 0x18, 0x60, 1 << 52, 1 << 61]);
             } else if self.room > 0 && !self.random.one_in(12) {
                 self.room -= 1;
                 let next = self.tables.table(1);

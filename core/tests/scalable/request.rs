@@ -101,6 +101,12 @@ impl Request {
         self.set(at, phys | LARGE | flags)
     }
 
+    /// The same to pages of each size, with the level of the leaf.
+    pub fn sizes(self) -> impl Iterator<Item = (u8, Self)> {
+        let large = [(2, 0x20_0000), (3, 0x4000_0000)].map(|(level, phys)| (level, self.clone().large(level, phys)));
+        [(1, self)].into_iter().chain(large)
+    }
+
     /// The same with a page at `phys`.
     pub fn leaf(self, phys: u64) -> Self {
         let at = self.addr(self.level(1));

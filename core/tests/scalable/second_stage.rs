@@ -2,14 +2,12 @@
 
 use crate::judge::twins;
 use crate::request::{AT_PASID, Kind, Request};
-use crate::{CAP, HOST_WIDTH, Reason, SC, hole, reserved};
+use crate::{CAP, HOST_WIDTH, Reason, SC, reserved};
 use iopt::vtd::{Cause, WidthLimit};
 use iopt::{Access, PhysAddr};
 
-const SSS_1: Reason = (0x78, "SSS.1");
 const SSS_2: Reason = (0x79, "SSS.2");
 const SSS_3: Reason = (0x7a, "SSS.3");
-const SSS_4: Reason = (0x7b, "SSS.4");
 const SGN_4: Reason = (0x83, "SGN.4.x");
 const SGN_5: Reason = (0x84, "SGN.5");
 const SGN_8: Reason = (0x87, "SGN.8");
@@ -19,30 +17,15 @@ const W: u64 = 2;
 const SNOOP: u64 = 1 << 11;
 
 /// Tables of 3 to 5 levels, with and without PASID. The addresses are below 2^39 for those of 3.
-fn requests() -> impl Iterator<Item = Request> {
+pub fn requests() -> impl Iterator<Item = Request> {
     let short = Request::new(Kind::Second, 3);
     let short = Request { iova: short.iova & !(!0 << 39), ..short };
     [short, Request::second(), Request::new(Kind::Second, 5)].into_iter().flat_map(Request::both)
 }
 
-/// Requests to pages of each size, with the level of the leaf.
+/// The same to pages of each size, with the level of the leaf.
 fn sizes() -> impl Iterator<Item = (u8, Request)> {
-    requests().flat_map(|request| {
-        let large = [(2, 0x20_0000), (3, 0x4000_0000)].map(|(level, phys)| (level, request.clone().large(level, phys)));
-        [(1, request)].into_iter().chain(large)
-    })
-}
-
-#[test]
-fn a_lower_table_that_is_not_there_is_0x78() {
-    for valid in requests() {
-        for level in 1..valid.levels {
-            let at = valid.level(level);
-            let table = valid.table(at);
-            let invalid = valid.clone().hole(table);
-            twins("table", &valid, &invalid, SSS_1, hole(table), (at - 1, at));
-        }
-    }
+    requests().flat_map(Request::sizes)
 }
 
 #[test]
@@ -118,15 +101,6 @@ fn a_page_size_that_the_unit_lacks_is_0x7a() {
 }
 
 #[test]
-fn a_top_table_that_is_not_there_is_0x7b() {
-    for valid in requests() {
-        let table = valid.table(valid.level(valid.levels));
-        let invalid = valid.clone().hole(table);
-        twins("top-table", &valid, &invalid, SSS_4, hole(table), (AT_PASID, 4));
-    }
-}
-
-#[test]
 fn an_address_beyond_the_host_is_0x83_where_requests_pass_through() {
     for request in Request::pass_through().both() {
         let valid = Request { iova: (1 << HOST_WIDTH) - 1, ..request };
@@ -160,26 +134,6 @@ fn an_address_beyond_the_page_table_or_the_unit_is_0x84() {
     // The unit's width is one of the second stage only.
     for request in [Request::first(), Request::pass_through()].into_iter().flat_map(Request::both) {
         Request { cap: Some(CAP & !(0x3f << 16) | 11 << 16), ..request }.passes("no second stage");
-    }
-}
-
-#[test]
-fn a_page_that_overlaps_the_interrupt_range_is_0x87() {
-    let cases = [
-        (1, [0xfedf_f000, 0xfef0_0000], vec![0xfee0_0000, 0xfee0_1000, 0xfeef_f000]),
-        (2, [0xfec0_0000, 0xff00_0000], vec![0xfee0_0000]),
-        (3, [0x8000_0000, 0x1_0000_0000], vec![0xc000_0000]),
-    ];
-    for (level, outside, inside) in cases {
-        for request in requests().flat_map(|request| [request.clone(), request.write()]) {
-            let at = request.level(level);
-            let leaf = |phys| if level == 1 { request.clone().leaf(phys) } else { request.clone().large(level, phys) };
-            for (outside, inside) in outside.into_iter().flat_map(|outside| inside.iter().map(move |&at| (outside, at)))
-            {
-                let cause = Cause::InterruptRangeOutput(PhysAddr(inside));
-                twins("output", &leaf(outside), &leaf(inside), SGN_8, cause, (at, at + 1));
-            }
-        }
     }
 }
 

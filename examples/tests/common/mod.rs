@@ -8,6 +8,7 @@
     reason = "a panic is a red test"
 )]
 
+pub mod copying;
 pub mod scalable;
 
 use lzma_rust2::XzReader;

@@ -19,42 +19,25 @@ pub use interrupts::check_interrupts;
 
 use crate::program::{Built, Program};
 use crate::twin::{Kind, Step};
-use collect::Collector;
 use iopt::memory::{Page, PhysReader, ReadError, Slot, SparseMemory};
 use iopt::vtd::{Bits, Cap, Ecap, Rtaddr, Structure, Unit};
 use iopt::{PhysAddr, PhysRange};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// Builds `program` and checks walks and translations.
+/// Builds `program` and checks everything.
 ///
 /// # Panics
 /// If `iopt` and the twin disagree, or an invariant does not hold.
 pub fn check_program(program: &Program) {
-    check(program, |built, unit, memory, found| {
-        motion::check(unit, memory, found);
-        translate::check(built, unit, memory, &found.seen);
-    });
-}
-
-/// Builds `program`, and checks its copy in new memory.
-///
-/// Memory that a fuzzer draws may lead to where the new pages lie, which is not told from an error here. So this is
-/// for programs of a seed.
-///
-/// # Panics
-/// If the copy is not what the twin says, or an invariant does not hold.
-pub fn check_copy(program: &Program) {
-    check(program, copy::check);
-}
-
-fn check(program: &Program, check: impl FnOnce(&Built, &Unit, &SparseMemory<'_>, &Collector)) {
     let mut slots = vec![Slot::EMPTY; 256];
     let mut memory = SparseMemory::new(&mut slots);
     let built = program.build(&mut memory);
     let unit = unit(&built);
     let found = walk::check(&built, &unit, &memory);
-    check(&built, &unit, &memory, &found);
+    motion::check(&unit, &memory, &found);
+    translate::check(&built, &unit, &memory, &found.seen);
+    copy::check(&built, &unit, &memory, &found);
 }
 
 /// An entry, in words of the twin.

@@ -14,6 +14,7 @@ pub struct Device {
     pub tree: u8,
     #[arbitrary(with = translation_type)]
     pub kind: u8,
+    #[arbitrary(with = domain)]
     pub domain: u16,
     /// A width that may not be the tree's.
     #[arbitrary(with = seldom::<_, 16>)]
@@ -24,6 +25,11 @@ pub struct Device {
     #[arbitrary(with = seldom::<_, 12>)]
     pub flaw: Option<DeviceFlaw>,
     pub pasids: Pasids,
+}
+
+/// One of a few domain-ids, so that devices share them, or any.
+fn domain(u: &mut Unstructured<'_>) -> Result<u16> {
+    if rarely::<4>(u)? { u.arbitrary() } else { u.int_in_range(0..=3) }
 }
 
 fn bus(u: &mut Unstructured<'_>) -> Result<u8> {
@@ -132,6 +138,7 @@ pub struct Slot {
     /// Which tree of each stage; several slots may have the same.
     pub first: u8,
     pub second: u8,
+    #[arbitrary(with = domain)]
     pub domain: u16,
     /// AW or FSPM that may not be the tree's.
     #[arbitrary(with = seldom::<_, 12>)]

@@ -2,17 +2,37 @@
 
 use iopt::memory::{
     AllocError, AllocErrorKind, IovaReserver, Page, PageAllocator, PhysReader, ReadError, ReadErrorKind, ReserveError,
-    ReserveErrorKind,
+    ReserveErrorKind, SparseMemory, ranges,
 };
 use iopt::{DomainId, IovaRange, Permissions, PhysAddr, PhysRange, SourceId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Above the tables of every program and what their pointers that lead nowhere say, and below any host address width.
-const FIRST: u64 = 1 << 36;
+/// Bits 51:12: as far as the pointers of page tables go.
+const ADDRESS: u64 = 0xf_ffff_ffff_f000;
+
+/// Where new pages can lie in an address space of so many bits, so that nothing in `memory` leads there: what leads to
+/// a hole must still do so when there are new pages. `None` if all of it may be led to.
+///
+/// No leaf is larger than 1 GiB, so even behind a second stage a pointer leads to the GiB that some word is about. A
+/// PASID directory goes on for some pages from where its pointer leads, so new pages begin in the middle of theirs.
+pub fn place(memory: &SparseMemory<'_>, bits: u8) -> Option<u64> {
+    let mut taken = BTreeSet::from([0]);
+    for range in ranges(memory) {
+        taken.extend(range.first().0 >> 30..=range.last().0 >> 30);
+        for number in range.first().0 >> 12..=range.last().0 >> 12 {
+            let page = memory.lend_page(PhysAddr(number << 12)).expect("it is in a range");
+            let words = page.words().iter().map(|word| word.get()).filter(|word| *word != 0);
+            taken.extend(words.map(|word| (word & ADDRESS) >> 30));
+        }
+    }
+    (0..1 << (bits - 30)).find(|gib| !taken.contains(gib)).map(|gib| gib << 30 | 1 << 29)
+}
 
 /// New pages, of which each must be flushed once, behind its last write.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Pages {
+    /// Where they begin.
+    pub first: u64,
     /// With whether they were flushed.
     pub pages: BTreeMap<u64, (Page, bool)>,
     /// How many were ever handed out.
@@ -24,6 +44,10 @@ pub struct Pages {
 }
 
 impl Pages {
+    pub fn new(first: u64) -> Self {
+        Self { first, pages: BTreeMap::new(), next: 0, blocks: BTreeMap::new(), limit: None }
+    }
+
     pub fn all_flushed(&self) -> bool {
         self.pages.values().all(|(_, flushed)| *flushed)
     }
@@ -44,7 +68,7 @@ impl PageAllocator for Pages {
         if self.limit.is_some_and(|limit| self.pages.len() + pages > limit) {
             return Err(AllocError { addr: None, kind: AllocErrorKind::OutOfPages });
         }
-        let first = FIRST + self.next * 4096;
+        let first = self.first + self.next * 4096;
         self.next += pages as u64;
         self.pages.extend((0..pages as u64).map(|page| (first + page * 4096, (Page::ZERO, false))));
         self.blocks.insert(first, pages);

@@ -51,17 +51,20 @@ pub fn check_copies(one: &Program, other: &Program) {
 }
 
 fn check_units(old: &[Old<'_>], memory: &SparseMemory<'_>) {
+    let bits = old.iter().filter_map(|old| old.built.haw).min().unwrap_or(52);
+    let Some(first) = memory::place(memory, bits) else { return };
+    let new = Pages::new(first);
     // A root table is all or nothing.
     let lacks_root = |old: &&Old<'_>| memory.lend_page(old.unit.rtaddr().root_table()).is_none();
     let lacks_root = old.iter().any(|old| lacks_root(&old));
     for mode in [Mode::Copy, Mode::Adopt] {
         let options = Options { mode, partial: Partial::Keep, ..Options::default() };
         if lacks_root {
-            let failed = execute(old, memory, &options, Pages::default(), Iovas::default());
+            let failed = execute(old, memory, &options, new.clone(), Iovas::default());
             assert!(matches!(failed, Err(Error::Incomplete { .. })), "there is no root table");
             continue;
         }
-        let made = execute(old, memory, &options, Pages::default(), Iovas::default());
+        let made = execute(old, memory, &options, new.clone(), Iovas::default());
         let made = made.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
         check_pages(old, memory, &made, mode);
         check_reservations(old, &made);
@@ -76,7 +79,7 @@ fn check_units(old: &[Old<'_>], memory: &SparseMemory<'_>) {
         check_losses(old, memory, &made, mode);
         check_failures(old, memory, &options, &made);
 
-        let copied = execute(old, &Copying::new(memory), &options, Pages::default(), Iovas::default());
+        let copied = execute(old, &Copying::new(memory), &options, new.clone(), Iovas::default());
         let copied = copied.unwrap_or_else(|error| panic!("{mode:?}, from what can't be lent: {error}"));
         assert!(copied.pages.words() == made.pages.words() && copied.iovas == made.iovas && copied.plan == made.plan);
     }
@@ -170,7 +173,7 @@ fn check_reservations(old: &[Old<'_>], made: &Made) {
 /// All or nothing: nothing, where something is lost.
 fn check_losses(old: &[Old<'_>], memory: &SparseMemory<'_>, made: &Made, mode: Mode) {
     let options = Options { mode, partial: Partial::Refuse, ..Options::default() };
-    let refused = execute(old, memory, &options, Pages::default(), Iovas::default());
+    let refused = execute(old, memory, &options, Pages::new(made.pages.first), Iovas::default());
     let first = made.problems.iter().find(|problem| problem.is_loss());
     match (first, refused) {
         (None, Ok(whole)) => assert!(whole.pages.words() == made.pages.words() && whole.iovas == made.iovas),
@@ -181,15 +184,15 @@ fn check_losses(old: &[Old<'_>], memory: &SparseMemory<'_>, made: &Made, mode: M
 
 /// Everything is given back when pages or ranges run out, wherever that is.
 fn check_failures(old: &[Old<'_>], memory: &SparseMemory<'_>, options: &Options, made: &Made) {
-    let (pages, ranges) = (made.pages.pages.len(), made.plan.ranges as usize);
+    let (pages, ranges, first) = (made.pages.pages.len(), made.plan.ranges as usize, made.pages.first);
     for limit in BTreeSet::from([0, pages / 3, pages - 1]) {
-        let few = Pages { limit: Some(limit), ..Pages::default() };
+        let few = Pages { limit: Some(limit), ..Pages::new(first) };
         let failed = execute(old, memory, options, few, Iovas::default());
         assert!(matches!(failed, Err(Error::Pages { .. })), "{limit} of {pages} pages are too few");
     }
     if ranges > 0 {
         let few = Iovas { limit: Some(ranges - 1), ..Iovas::default() };
-        let failed = execute(old, memory, options, Pages::default(), few);
+        let failed = execute(old, memory, options, Pages::new(first), few);
         assert!(matches!(failed, Err(Error::Reserve { .. })), "there is no room for the last range");
     }
 }

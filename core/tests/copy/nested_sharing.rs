@@ -1,0 +1,82 @@
+//! Devices behind one second stage, each with a first stage of its own: in the domain, the addresses of all are in use.
+
+use crate::builder::{Builder, first_stage, second_stage};
+use crate::common::SOURCE;
+use crate::rows::{OTHER, scalable};
+use crate::trial::{ADOPT, COPY, Trial};
+use iopt::{Pasid, SourceId};
+
+const DOMAIN: u16 = 7;
+const USER: u64 = 7;
+/// Of each device alone, and what both map: first and last byte.
+const OWN: [(u64, u64); 2] = [(0x5000, 0x5fff), (0x7fff_ffff_f000, 0x7fff_ffff_ffff)];
+const BOTH: (u64, u64) = (0x20_0000, 0x20_0fff);
+
+/// A second stage that maps the first GiB, where all tables are, to itself.
+fn second(tables: &mut Builder) -> u64 {
+    let top = tables.table(1);
+    tables.map((top, 3), 3, 0, 0x80 | 3, 3);
+    top
+}
+
+/// Gives a PASID of `source` a first stage that maps these pages, behind `second`.
+fn nest(tables: &mut Builder, source: SourceId, pasid: Pasid, second: u64, pages: &[(u64, u64)]) {
+    tables.context(source, 0, 8 | 1, 0);
+    let top = tables.table(1);
+    for (first, _) in pages {
+        tables.map((top, 4), 1, *first, 0x7000 | USER, USER);
+    }
+    let [word, ..] = second_stage(second, 3);
+    let [_, domain, third] = first_stage(top, 4);
+    tables.pasid(source, pasid, [word & !(7 << 6) | 3 << 6, domain, third]);
+}
+
+/// What is reserved in the domain, each range once, ascending.
+fn reserved(trial: &Trial) -> Vec<(u64, u64)> {
+    let mut ranges = trial.iovas.of(DOMAIN);
+    ranges.sort_unstable();
+    ranges.dedup();
+    ranges
+}
+
+#[test]
+fn what_is_reserved_is_the_union_of_all_first_stages_behind_one_second() {
+    let two_devices = [(SOURCE, Pasid(0)), (OTHER, Pasid(0))];
+    let one_device = [(SOURCE, Pasid(0)), (SOURCE, Pasid(5))];
+    for requesters in [two_devices, one_device] {
+        for own in [OWN, [OWN[1], OWN[0]]] {
+            let mut tables = Builder::new();
+            let second = second(&mut tables);
+            for ((source, pasid), own) in requesters.into_iter().zip(own) {
+                nest(&mut tables, source, pasid, second, &[own, BOTH]);
+            }
+            for options in [COPY, ADOPT] {
+                let trial = Trial::new(&tables.words, &[scalable()], &options).unwrap();
+                assert_eq!(reserved(&trial), [OWN[0], BOTH, OWN[1]], "{options:?}");
+                // One second stage under one domain-id is no conflict.
+                assert_eq!((trial.problems.as_slice(), trial.plan.domains, trial.plan.devices), (&[][..], 1, 2));
+                for (source, _) in requesters {
+                    assert!(trial.iovas.devices.contains(&(0, source, DOMAIN)));
+                }
+            }
+        }
+    }
+}
+
+/// The second stage itself is in use too where a device has no other.
+#[test]
+fn a_device_with_the_second_stage_alone_uses_all_of_it() {
+    for plain_first in [false, true] {
+        let mut tables = Builder::new();
+        let second = second(&mut tables);
+        let (plain, nested) = if plain_first { (SOURCE, OTHER) } else { (OTHER, SOURCE) };
+        nest(&mut tables, nested, Pasid(0), second, &[OWN[1]]);
+        tables.context(plain, 0, 8 | 1, 0);
+        tables.pasid(plain, Pasid(0), second_stage(second, 3));
+        for options in [COPY, ADOPT] {
+            let trial = Trial::new(&tables.words, &[scalable()], &options).unwrap();
+            assert_eq!(reserved(&trial), [(0, 0x3fff_ffff), OWN[1]], "{options:?}, plain first: {plain_first}");
+            assert_eq!((trial.problems.as_slice(), trial.plan.domains), (&[][..], 1));
+        }
+    }
+}
