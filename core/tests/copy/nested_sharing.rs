@@ -4,6 +4,7 @@ use crate::builder::{Builder, first_stage, second_stage};
 use crate::common::SOURCE;
 use crate::rows::{OTHER, scalable};
 use crate::trial::{ADOPT, COPY, Trial};
+use iopt::copy::Problem;
 use iopt::{Pasid, SourceId};
 
 const DOMAIN: u16 = 7;
@@ -78,5 +79,45 @@ fn a_device_with_the_second_stage_alone_uses_all_of_it() {
             assert_eq!(reserved(&trial), [(0, 0x3fff_ffff), OWN[1]], "{options:?}, plain first: {plain_first}");
             assert_eq!((trial.problems.as_slice(), trial.plan.domains), (&[][..], 1));
         }
+    }
+}
+
+/// Its first stage lets a supervisor do what a plain second stage does.
+#[test]
+fn a_supervisor_behind_the_second_stage_does_not_stand_for_it() {
+    let mut tables = Builder::new();
+    let second = second(&mut tables);
+    nest(&mut tables, SOURCE, Pasid(0), second, &[OWN[1]]);
+    let context = tables.context_at(SOURCE);
+    // RID_PRIV; NXE and SRE.
+    tables.words.set(context + 8, 1 << 20);
+    let directory = tables.directory_at(SOURCE, Pasid(0));
+    let third = (tables.words.get(directory) & crate::ADDRESS) + 16;
+    let entry = tables.words.get(third);
+    tables.words.set(third, entry | 1 << 5 | 1);
+    tables.context(OTHER, 0, 1, 0);
+    tables.pasid(OTHER, Pasid(0), second_stage(second, 3));
+    let trial = Trial::new(&tables.words, &[scalable()], &COPY).unwrap();
+    assert_eq!(reserved(&trial), [(0, 0x3fff_ffff), OWN[1]]);
+}
+
+/// What is mapped through a loop is not reserved, and that is told, wherever the loop is.
+#[test]
+fn loops_of_tables_that_stay_are_told() {
+    let mut tables = Builder::new();
+    let second = second(&mut tables);
+    nest(&mut tables, SOURCE, Pasid(0), second, &[OWN[1]]);
+    let is_loop = |problem: &Problem| matches!(problem, Problem::Loop(_));
+    for options in [COPY, ADOPT] {
+        let trial = Trial::new(&tables.words, &[scalable()], &options).unwrap();
+        assert!(!trial.problems.iter().any(is_loop), "{:?}", trial.problems);
+    }
+    let directory = tables.directory_at(SOURCE, Pasid(0));
+    let third = (tables.words.get(directory) & crate::ADDRESS) + 16;
+    let top = tables.words.get(third) & crate::ADDRESS;
+    tables.words.set(top + 8, top | 0x27);
+    for options in [COPY, ADOPT] {
+        let trial = Trial::new(&tables.words, &[scalable()], &options).unwrap();
+        assert_eq!(trial.problems.iter().filter(|problem| is_loop(problem)).count(), 1, "{:?}", trial.problems);
     }
 }

@@ -4,7 +4,7 @@ use crate::builder::{Builder, first_stage};
 use crate::common::{CONTEXT, CONTEXT_ENTRY, ROOT, ROOT_ENTRY, RW, SOURCE, TOP, Tables, Words, unit};
 use crate::ledger::{Book, Ledger, Old};
 use crate::rows::{OTHER_ENTRY, scalable, words};
-use crate::trial::{COPY, Trial, copy};
+use crate::trial::{ADOPT, COPY, Trial, copy};
 use iopt::Pasid;
 use iopt::copy::{Options, Problem};
 
@@ -18,9 +18,12 @@ fn a_table_that_points_to_itself_is_linear_in_levels_at_every_fan_out() {
             for index in 0..fan {
                 tables.set(TOP + 8 * index, TOP | RW);
             }
+            let adopted = Trial::new(&words(&tables), &[unit()], &ADOPT).unwrap();
             let trial = Trial::new(&words(&tables), &[unit()], &COPY).unwrap();
+            assert_eq!(adopted.problems, trial.problems);
             let levels = u64::from(levels);
             assert_eq!((trial.plan.pages, trial.plan.tables), (2 + levels, 2 + levels));
+            assert_eq!((adopted.plan.pages, adopted.plan.tables), (2, 2 + levels));
             assert_eq!(trial.plan.shared, (fan - 1) * (levels - 1));
             assert!(trial.problems.iter().all(|problem| matches!(problem, Problem::Loop(_))));
             assert_eq!(trial.problems.len() as u64, fan * (levels - 1));
