@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut memo, mut room, options) = ([MemoSlot::EMPTY; 32], Room::new(), Options::default());
     let mut work = Workspace::new(&mut memo, &mut room);
     // A plan changes nothing. What can't be copied, or looks wrong, is told here.
-    let plan = copy::plan(&old, &units, &options, &mut work, |problem| eprintln!("{problem}"))?;
+    let plan = copy::plan(&old, &units, &options, &mut work, |_, problem| eprintln!("{problem}"))?;
     let (mut pool, mut roots) = (Pool([const { None }; 8]), [Rtaddr(0)]);
     plan.execute(&old, &units, &mut pool, &mut Iovas, &mut work, &mut roots)?; // all or nothing
     let verified = copy::verify(&old, &units, &roots, &pool, &options, &mut work)?;

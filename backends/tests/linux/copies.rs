@@ -28,7 +28,8 @@ fn execute<'p>(way: &Way<'_>, mode: Mode, slots: &'p mut [Slot]) -> Made<'p> {
     let mut iovas = Box::new(Reservations::new());
     // The tables of these captures are whole, so nothing is told and all or nothing is all.
     let options = Options { mode, partial: Partial::Refuse, ..Options::default() };
-    let plan = copy::plan(&way.reader, &[way.unit], &options, &mut work, |problem| panic!("{}: {problem}", way.name));
+    let plan =
+        copy::plan(&way.reader, &[way.unit], &options, &mut work, |_, problem| panic!("{}: {problem}", way.name));
     let plan = plan.unwrap_or_else(|error| panic!("{}: {error}", way.name));
     let mut roots = [Rtaddr(0)];
     let done = plan.execute(&way.reader, &[way.unit], &mut pages, &mut *iovas, &mut work, &mut roots);

@@ -48,7 +48,7 @@
 //! let mut work = Workspace::new(&mut memo, &mut room);
 //!
 //! let options = Options::default();
-//! let plan = copy::plan(&old, &units, &options, &mut work, |problem| panic!("{problem}"))?;
+//! let plan = copy::plan(&old, &units, &options, &mut work, |unit, problem| panic!("unit {unit}: {problem}"))?;
 //! assert_eq!((plan.pages, plan.domains), (4, 1));
 //! let mut roots = [Rtaddr(0)];
 //! plan.execute(&old, &units, &mut pages, &mut iovas, &mut work, &mut roots)?;
@@ -169,8 +169,8 @@ impl Default for Room {
 
 /// What a copy works in: room for tables, and for what it has to remember.
 ///
-/// Of the memo it takes one slot for each table, one for each domain-id, one for each page table that a domain-id
-/// stands for, and one more. Half as many again make it fast.
+/// Of the memo it takes one slot for each table that is copied or of which the ranges are looked for, one for each
+/// domain-id, two for each page table that a domain-id stands for, and one more. Half as many again make it fast.
 #[derive(Debug)]
 pub struct Workspace<'w> {
     memo: Memo<'w>,
@@ -247,7 +247,7 @@ pub struct Plan {
 }
 
 /// Finds out what it takes to copy the tables of `units`, and changes nothing. Everything that their new owner should
-/// know is told to `report`, with its place.
+/// know is told to `report`, with the number of the unit that it was met in first, and its place.
 ///
 /// # Errors
 /// [`Error`] when there is no plan: the mode would change, a root table can't be read, or there is not enough room or
@@ -257,7 +257,7 @@ pub fn plan<R: PhysReader + ?Sized>(
     units: &[Unit],
     options: &Options,
     work: &mut Workspace<'_>,
-    mut report: impl FnMut(&Problem),
+    mut report: impl FnMut(usize, &Problem),
 ) -> Result<Plan, Error> {
     for (unit, modes) in units.iter().map(|unit| unit.rtaddr().mode()).enumerate() {
         if let Some(new) = options.translation_mode.filter(|new| *new != modes) {
@@ -268,6 +268,7 @@ pub fn plan<R: PhysReader + ?Sized>(
     let mut plan = Plan { options: *options, ..Plan::default() };
     for (number, unit) in units.iter().enumerate() {
         let told = Telling { iovas: None, unread: None };
+        let mut report = |problem: &Problem| report(number, problem);
         let mut copier = Copier::new(old, None, &mut plan, number, &mut work.memo, &mut work.room.images, &mut report);
         copier.memo.read_by(number, units);
         copier.devices(unit, told, &mut work.room.walk)?;

@@ -174,7 +174,8 @@ fn each_read_of_execute_fails_once() {
                 let mut bench = Bench::new(1 << 10);
                 let more = words.with(|memory| {
                     let (old, mut work, mut roots) = (Old::new(memory, false), bench.work(), [Rtaddr(0)]);
-                    let plan = copy::plan(&old, &[unit], &options, &mut work, |problem| panic!("{problem}")).unwrap();
+                    let plan =
+                        copy::plan(&old, &[unit], &options, &mut work, |_, problem| panic!("{problem}")).unwrap();
                     *old.reads.borrow_mut() = Failing::at(call);
                     let done = plan.execute(&old, &[unit], &mut pages, &mut iovas, &mut work, &mut roots);
                     let fired = old.failed.get().is_some();
@@ -246,9 +247,9 @@ fn a_memo_that_is_too_small_is_an_error_and_nothing_is_left() {
             let (mut pages, mut iovas) = (Ledger::new(), Book::default());
             let (mut bench, mut small) = (Bench::new(1 << 10), Bench::new(slots));
             words.with(|memory| {
-                let plan = copy::plan(memory, &[unit], &COPY, &mut bench.work(), |_| ()).unwrap();
+                let plan = copy::plan(memory, &[unit], &COPY, &mut bench.work(), |_, _| ()).unwrap();
                 let (mut roots, mut work) = ([Rtaddr(0)], small.work());
-                let again = copy::plan(memory, &[unit], &COPY, &mut work, |_| ());
+                let again = copy::plan(memory, &[unit], &COPY, &mut work, |_, _| ());
                 let done = plan.execute(memory, &[unit], &mut pages, &mut iovas, &mut work, &mut roots);
                 assert_eq!(again.is_ok(), done.is_ok(), "{slots} slots");
                 match done {

@@ -73,7 +73,7 @@ fn row_17_a_retry_after_a_failure_is_a_fresh_copy() {
     pages.allocations = Failing::at(3);
     tables.with(|memory| {
         let (units, mut roots, mut work) = ([unit()], [Rtaddr(0)], bench.work());
-        let plan = copy::plan(memory, &units, &COPY, &mut work, |problem| panic!("{problem}")).unwrap();
+        let plan = copy::plan(memory, &units, &COPY, &mut work, |_, problem| panic!("{problem}")).unwrap();
         let failed = plan.execute(memory, &units, &mut pages, &mut iovas, &mut work, &mut roots);
         assert!(matches!(failed, Err(Error::Pages { .. })), "{failed:?}");
         assert_eq!((pages.balance(), iovas.is_empty()), (0, true));
@@ -168,7 +168,7 @@ fn row_21_a_context_costs_the_same_however_many_there_are() {
     let started = std::time::Instant::now();
     tables.with(|memory| {
         let (units, mut roots, mut work) = ([unit()], [Rtaddr(0)], bench.work());
-        let plan = copy::plan(memory, &units, &COPY, &mut work, |problem| panic!("{problem}")).unwrap();
+        let plan = copy::plan(memory, &units, &COPY, &mut work, |_, problem| panic!("{problem}")).unwrap();
         assert_eq!((plan.domains, plan.devices, plan.ranges), (1 << 16, 1 << 16, 1 << 16));
         assert_eq!((plan.tables, plan.pages, plan.shared), (257 + 3, 257 + 3, (1 << 16) - 1));
         plan.execute(memory, &units, &mut pages, &mut iovas, &mut work, &mut roots).unwrap();

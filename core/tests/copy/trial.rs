@@ -60,7 +60,7 @@ pub fn copy<R: PhysReader>(
     let mut bench = Bench::new(1 << 12);
     let mut work = bench.work();
     let mut problems = Vec::new();
-    let plan = copy::plan(old, units, options, &mut work, |problem| problems.push(*problem))?;
+    let plan = copy::plan(old, units, options, &mut work, |_, problem| problems.push(*problem))?;
     let mut roots = vec![Rtaddr(0); units.len()];
     let done = plan.execute(old, units, pages, iovas, &mut work, &mut roots)?;
     Ok((plan, done, roots, problems))

@@ -25,7 +25,7 @@ fn made(memory: &dyn PhysReader, units: &[Unit; 2], mode: Mode, expected: u64) -
     let mut work = Workspace::new(&mut memo, &mut room);
     let options = Options { mode, partial: Partial::Keep, ..Options::default() };
     let mut losses = 0;
-    let count = |problem: &Problem| losses += u32::from(problem.is_loss());
+    let count = |_: usize, problem: &Problem| losses += u32::from(problem.is_loss());
     let Ok(plan) = copy::plan(memory, units, &options, &mut work, count) else { return false };
     let mut roots = [Rtaddr(0); 2];
     let done = plan.execute(memory, units, &mut pages, &mut iovas, &mut work, &mut roots).is_ok();

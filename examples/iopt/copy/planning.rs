@@ -82,7 +82,7 @@ impl<'o> Planner<'o> {
         loop {
             let Self { output, slots, room, told, malformed } = self;
             let (mut met, mut outcome) = (0u64, Ok(()));
-            let report = |problem: &Problem| {
+            let report = |_: usize, problem: &Problem| {
                 met = met.saturating_add(1);
                 if met > *told {
                     *told = met;
@@ -106,7 +106,7 @@ impl<'o> Planner<'o> {
 /// are remarks.
 fn tell(output: &mut Output, malformed: &mut u64, problem: &Problem) -> io::Result<()> {
     match problem {
-        Problem::Lost(fault) | Problem::Refused(fault) | Problem::Loop(fault) => {
+        Problem::Lost(fault) | Problem::Unreserved(fault) | Problem::Refused(fault) | Problem::Loop(fault) => {
             *malformed = malformed.saturating_add(1);
             output.problem(problem, fault)
         }

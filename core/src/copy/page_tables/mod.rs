@@ -251,7 +251,10 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
                 return Ok(Arrived::Lost(Defect::NoSuchLevel { level }));
             };
             if let Err(error) = read(self.copier.old, frame.table, image) {
-                self.copier.memo.add_lost(frame.table, role, error)?;
+                if level == self.tree.top() {
+                    // So that it is lost to the entry that leads to it too, which is looked at later.
+                    self.copier.memo.add_lost(frame.table, role, error)?;
+                }
                 return Ok(Arrived::Lost(Defect::Unreadable(error)));
             }
             self.enter(level, frame);
@@ -259,10 +262,7 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
         }
         let lent = match self.fetch_leaves(frame.table) {
             Ok(lent) => lent,
-            Err(error) => {
-                self.copier.memo.add_lost(frame.table, role, error)?;
-                return Ok(Arrived::Lost(Defect::Unreadable(error)));
-            }
+            Err(error) => return Ok(Arrived::Lost(Defect::Unreadable(error))),
         };
         self.keep_leaves(&frame, lent).map(|(copy, below)| Arrived::Copied(copy, below))
     }

@@ -98,7 +98,7 @@ impl Copying {
         ];
         let plans = plans.map(|(mode, reserve)| {
             let options = Options { mode, reserve, ..Options::default() };
-            copy::plan(reader, &[*unit], &options, &mut work, |_| ()).expect("room for each table")
+            copy::plan(reader, &[*unit], &options, &mut work, |_, _| ()).expect("room for each table")
         });
         let pages = plans[0].pages.max(tables as u64);
         Self { arena: Arena::new(usize::try_from(pages).expect("it fits in memory")), memo, room, plans }
@@ -115,7 +115,7 @@ impl Copying {
     /// Finds out what it takes to copy everything.
     pub fn plan<R: PhysReader>(&mut self, unit: &Unit, reader: &R) -> u64 {
         let mut work = Workspace::new(&mut self.memo, &mut self.room);
-        let plan = copy::plan(reader, &[*unit], &Options::default(), &mut work, |_| ());
+        let plan = copy::plan(reader, &[*unit], &Options::default(), &mut work, |_, _| ());
         plan.expect("as before").pages
     }
 

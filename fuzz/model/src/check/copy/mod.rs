@@ -97,7 +97,7 @@ fn execute<R: PhysReader>(
     let (mut memo, mut room) = (vec![MemoSlot::EMPTY; SLOTS], Box::new(Room::new()));
     let mut work = Workspace::new(&mut memo, &mut room);
     let mut problems = Vec::new();
-    let planned = copy::plan(memory, &units, options, &mut work, |problem| problems.push(*problem));
+    let planned = copy::plan(memory, &units, options, &mut work, |_, problem| problems.push(*problem));
     let mut roots = vec![Rtaddr(0); units.len()];
     let done = planned.and_then(|plan| {
         let done = plan.execute(memory, &units, &mut pages, &mut iovas, &mut work, &mut roots)?;
