@@ -21,6 +21,7 @@ mod inject;
 mod ledger;
 mod memory;
 mod nested_sharing;
+mod reserve;
 mod rows;
 mod rows_more;
 mod rows_units;

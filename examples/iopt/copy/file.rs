@@ -36,8 +36,8 @@ impl Destination {
         if command.image.as_ref().is_some_and(same) {
             return wrong("another file as --out than IMAGE", &path.display().to_string());
         }
-        // A new file takes the place of the old one, which must not be a device.
-        if path.file_name().is_none() || fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+        // A new file takes the place of the old one, which must not be a device, nor a link like /dev/stdout.
+        if path.file_name().is_none() || fs::symlink_metadata(path).is_ok_and(|known| !known.is_file()) {
             return wrong("a regular file or a new one as --out", &path.display().to_string());
         }
         Ok((!command.dry_run).then(|| Self { path: path.clone() }))

@@ -72,6 +72,9 @@ impl IovaReserver for Sum {
     fn forget_domain(&mut self, _: usize, _: DomainId) {}
 }
 
+/// So few slots are enough for root and context tables.
+const SMALL: u64 = 64;
+
 /// Room to copy a unit in, over and over, and the plans for it.
 #[derive(Debug)]
 pub struct Copying {
@@ -141,10 +144,13 @@ impl Copying {
 
     fn execute<R: PhysReader>(&mut self, which: usize, unit: &Unit, reader: &R) -> u64 {
         let Self { arena, memo, room, plans } = self;
+        let plan = &plans[which];
+        // To clear the memo takes time too, and where page tables are left alone it need not have room for them.
+        let slots = if plan.tables < SMALL { SMALL as usize } else { memo.len() };
         arena.used = 0;
         let (mut roots, mut sum) = ([Rtaddr(0)], Sum::default());
-        let mut work = Workspace::new(memo, room);
-        plans[which].execute(reader, &[*unit], arena, &mut sum, &mut work, &mut roots).expect("as planned");
+        let mut work = Workspace::new(&mut memo[..slots], room);
+        plan.execute(reader, &[*unit], arena, &mut sum, &mut work, &mut roots).expect("as planned");
         roots[0].0.wrapping_add(sum.0)
     }
 }
