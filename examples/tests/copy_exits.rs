@@ -157,9 +157,16 @@ fn other_names_of_the_image_do_not_harm_it() {
     assert!(iopt_line(&line).refusal().contains("expected another file as --out than IMAGE"));
     assert_eq!(fs::read(image.path()).unwrap(), before);
 
-    let missing = out.folder.path().join("none");
-    let line = format!("copy {} --root 0x1000 --out {}", missing.display(), out.path.display());
+    let (missing, new) = (out.folder.path().join("none"), out.folder.path().join("new"));
+    let line = format!("copy {} --root 0x1000 --out {}", missing.display(), new.display());
     assert!(iopt_line(&line).refusal().contains("can't be opened"));
+    // A link would be replaced, and not what it leads to.
+    fs::write(&new, "old").unwrap();
+    fs::remove_file(&out.path).unwrap();
+    std::os::unix::fs::symlink(&new, &out.path).unwrap();
+    let refusal = copy(&image, &format!("--out {}", out.path.display())).refusal();
+    assert!(refusal.contains("expected a regular file or a new one as --out"), "{refusal}");
+    assert_eq!(fs::read(&new).unwrap(), b"old");
 }
 
 /// The new file takes the place of the old one when it is whole.
