@@ -12,6 +12,7 @@
 
 mod copies;
 mod devices;
+mod failures;
 mod listing;
 mod pages;
 mod ranges;

@@ -23,6 +23,14 @@ fn units_that_share_tables_are_copied_together() {
     each_seed(0..60, |seed| check_copies(&Program::from_seed(seed), &Program::from_seed(seed + 1000)));
 }
 
+/// `cargo test --release --package iopt-model --test seeded -- --ignored`
+#[test]
+#[ignore = "takes minutes"]
+fn thousands_of_programs_agree_with_the_twin() {
+    each_seed(1_000..6_000, |seed| check_program(&Program::from_seed(seed)));
+    each_seed(1_000..2_000, |seed| check_copies(&Program::from_seed(seed), &Program::from_seed(seed + 10_000)));
+}
+
 #[test]
 fn random_memory_keeps_the_invariants() {
     each_seed(0..160, |seed| {
