@@ -163,7 +163,8 @@ fn whatever_fails_nothing_is_left_and_a_retry_succeeds() {
                     let has_place = match &error {
                         Error::Incomplete { fault, .. } => call == Call::Read && fault.place.table.0 != 0,
                         Error::Pages { table, .. } => {
-                            let read = way.reader.read_page(*table, &mut Page::ZERO);
+                            let mut page = Page::ZERO;
+                            let read = way.reader.read_page(*table, &mut page);
                             matches!(call, Call::Allocate | Call::Flush) && read.is_ok()
                         }
                         Error::Reserve { requester, .. } => call == Call::Reserve && requester.source_id.0 != u16::MAX,
