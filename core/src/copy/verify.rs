@@ -1,7 +1,8 @@
 use super::memo::{Copied, Known, Memo, Role};
 use super::page_tables::Stage;
 use super::unit::reserved;
-use super::{Difference, Images, Mode, Options, Partial, Workspace};
+use super::workspace::Images;
+use super::{Difference, Mode, Options, Partial, Workspace};
 use crate::address::{PAGE_SIZE, Pasid, PhysAddr, SourceId};
 use crate::memory::{Page, PageAllocator, PhysReader, ReadError, ReadErrorKind};
 use crate::radix::{Entry, Format, MAX_LEVELS};
@@ -426,7 +427,7 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
 }
 
 fn read<R: PhysReader + ?Sized>(old: &R, addr: PhysAddr, image: &mut Page, parent: Place) -> Result<(), Difference> {
-    super::read(old, addr, image).map_err(|error| unreadable(error, parent))
+    super::copier::read(old, addr, image).map_err(|error| unreadable(error, parent))
 }
 
 fn unreadable(error: ReadError, place: Place) -> Difference {

@@ -5,9 +5,10 @@ mod tree;
 
 pub(super) use tree::{Owner, Stage, Tree};
 
+use super::copier::{Copier, read};
 use super::in_use::{Below, InUse, Tally};
 use super::memo::{Copied, Known};
-use super::{Copier, Error, Mode, Problem, read};
+use super::{Error, Mode, Problem};
 use crate::access::Permissions;
 use crate::address::PhysAddr;
 use crate::memory::{Page, PhysReader, ReadError};
