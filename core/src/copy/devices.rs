@@ -1,9 +1,10 @@
 //! Tells the new kernel's allocators what the old kernel's devices are using.
 
+use super::copier::Copier;
 use super::in_use::{InUse, User};
 use super::memo::{Memo, Role, TreeId};
 use super::page_tables::{Owner, Stage, Tree};
-use super::{Copier, Error, Mode, Plan, Problem, Reserve};
+use super::{Error, Mode, Plan, Problem, Reserve};
 use crate::address::{Iova, PhysAddr, Requester};
 use crate::memory::{IovaReserver, PhysReader};
 use crate::radix::{Format, Run};

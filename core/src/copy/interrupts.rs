@@ -1,5 +1,6 @@
 //! The interrupt remapping table, which is one array and is copied whole.
 
+use super::copier::read;
 use crate::address::{PAGE_SIZE, PhysAddr};
 use crate::memory::{AllocError, Page, PageAllocator, PhysReader, ReadError};
 use crate::vtd::{InterruptEntry, Irta};
@@ -104,7 +105,7 @@ fn fill<R: PhysReader + ?Sized>(
     for (index, from, to) in parts(irta, new) {
         let failed = |error| InterruptsError::Pages { index, error };
         let page = pages.page_mut(to).map_err(failed)?;
-        super::read(old, from, page).map_err(|error| InterruptsError::Unreadable { index, error })?;
+        read(old, from, page).map_err(|error| InterruptsError::Unreadable { index, error })?;
         for (number, entry) in entries(irta, index, page) {
             if entry.present() {
                 in_use(number, entry);

@@ -57,170 +57,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod copier;
 mod devices;
 mod error;
 mod in_use;
 mod interrupts;
 mod memo;
+mod options;
 mod page_tables;
 mod unit;
 mod verify;
+mod workspace;
 
 pub use error::{Difference, Error, Problem};
 pub use interrupts::{InterruptsError, interrupts, verify_interrupts};
 pub use memo::MemoSlot;
+pub use options::{Mode, Options, Partial, Reserve};
 pub use verify::{Verified, verify};
+pub use workspace::{Room, Workspace};
 
-use crate::address::PhysAddr;
-use crate::memory::{IovaReserver, Page, PageAllocator, PhysReader, ReadError, Word};
-use crate::radix::MAX_LEVELS;
-use crate::vtd::{Fault, Rtaddr, TranslationMode, Unit};
-use crate::walk;
+use crate::memory::{IovaReserver, PageAllocator, PhysReader};
+use crate::vtd::{Rtaddr, Unit};
+use copier::Copier;
 use devices::Telling;
-use memo::{Copied, Known, Memo, Role};
-
-/// What is made new.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Every table.
-    #[default]
-    Copy,
-    /// Root and context tables; PASID tables and page tables stay where they are, in the old kernel's memory. Linux
-    /// does so today.
-    Adopt,
-}
-
-/// What to do about tables that can't be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Partial {
-    /// Copy all or nothing.
-    #[default]
-    Refuse,
-    /// Keep what can be kept. Entries of which the table is lost are not present in the copy.
-    Keep,
-}
-
-/// What the new kernel's [`IovaReserver`] is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reserve {
-    /// Every range that is mapped, besides the domains and devices in use.
-    #[default]
-    Ranges,
-    /// The domains and devices in use. It is enough for a kernel that maps nothing in these domains: one that gives a
-    /// device a domain with another domain-id before it gives it an address. Adopted page tables are not looked at
-    /// then, so that it takes no longer however many there are.
-    Domains,
-}
-
-/// How to copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// What is made new.
-    pub mode: Mode,
-    /// What to do about tables that can't be read.
-    pub partial: Partial,
-    /// What the new kernel's allocator of I/O addresses is told.
-    pub reserve: Reserve,
-    /// The mode that the new kernel wants, if it has a wish: the mode of a unit can't change while devices do DMA.
-    pub translation_mode: Option<TranslationMode>,
-    /// How many tables may be read in all, each of which counts once for each level that it is read at. As many again
-    /// may be read for each unit to find its devices, and those of them whose tables are nested.
-    pub max_tables: u64,
-    /// How many tables that were met on another path already may be read again, to find what a domain uses of them,
-    /// beyond as many as there are tables. What is mapped behind further ones is [reserved as a
-    /// whole](Problem::Coarse): the paths through a few tables that share the tables below can be more than can ever be
-    /// followed.
-    pub max_rereads: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Copy,
-            partial: Partial::Refuse,
-            reserve: Reserve::Ranges,
-            translation_mode: None,
-            max_tables: u64::MAX,
-            max_rereads: 1 << 18,
-        }
-    }
-}
-
-/// Room for the tables that are looked at, about 140 KiB. The caller decides where it lives.
-#[derive(Clone, Debug)]
-pub struct Room {
-    images: Images,
-    walk: walk::Scratch,
-}
-
-impl Room {
-    /// Room with nothing in it.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { images: Images::new(), walk: walk::Scratch::new() }
-    }
-}
-
-impl Default for Room {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// What a copy works in: room for tables, and for what it has to remember.
-///
-/// Of the memo it takes one slot for each table that is copied or of which the ranges are looked for, one for each
-/// domain-id, two for each page table that a domain-id stands for, and one more. Half as many again make it fast.
-#[derive(Debug)]
-pub struct Workspace<'w> {
-    memo: Memo<'w>,
-    room: &'w mut Room,
-}
-
-impl<'w> Workspace<'w> {
-    /// A place to work in.
-    #[must_use]
-    pub fn new(memo: &'w mut [MemoSlot], room: &'w mut Room) -> Self {
-        Self { memo: Memo::new(memo), room }
-    }
-}
-
-/// Images of the tables on one path, in which pointers are replaced before they are written.
-#[derive(Clone, Debug)]
-struct Images {
-    root: Page,
-    context: Page,
-    directory: Page,
-    pasids: Page,
-    page_tables: [Page; MAX_LEVELS],
-}
-
-impl Images {
-    const fn new() -> Self {
-        Self {
-            root: Page::ZERO,
-            context: Page::ZERO,
-            directory: Page::ZERO,
-            pasids: Page::ZERO,
-            page_tables: [Page::ZERO; MAX_LEVELS],
-        }
-    }
-
-    fn page_table(&self, level: u8) -> Option<&Page> {
-        self.page_tables.get(usize::from(level).wrapping_sub(1))
-    }
-
-    fn page_table_mut(&mut self, level: u8) -> Option<&mut Page> {
-        self.page_tables.get_mut(usize::from(level).wrapping_sub(1))
-    }
-
-    /// Gives the bits `address` of an entry of a page table those of `copy`.
-    fn point(&mut self, level: u8, index: usize, address: u64, copy: PhysAddr) {
-        if let Some(word) = self.page_table_mut(level).and_then(|image| image.words_mut().get_mut(index)) {
-            *word = Word::new(word.get() & !address | copy.0 & address);
-        }
-    }
-}
 
 /// What a copy will take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -354,134 +213,4 @@ fn release(pages: &mut dyn PageAllocator, iovas: &mut dyn IovaReserver, work: &m
         iovas.forget_domain(unit, domain);
     }
     work.memo.clear();
-}
-
-/// Copies the tables of one unit; without pages to copy them to, it only looks.
-struct Copier<'c, 'w, R: ?Sized> {
-    old: &'c R,
-    pages: Option<&'c mut dyn PageAllocator>,
-    plan: &'c mut Plan,
-    mode: Mode,
-    unit: usize,
-    memo: &'c mut Memo<'w>,
-    images: &'c mut Images,
-    report: &'c mut dyn FnMut(&Problem),
-    /// The new root table, once it is allocated.
-    root: Option<PhysAddr>,
-    /// How many pages may be allocated.
-    planned: Option<u64>,
-}
-
-impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
-    fn new(
-        old: &'c R,
-        pages: Option<&'c mut dyn PageAllocator>,
-        plan: &'c mut Plan,
-        unit: usize,
-        memo: &'c mut Memo<'w>,
-        images: &'c mut Images,
-        report: &'c mut dyn FnMut(&Problem),
-    ) -> Self {
-        let mode = plan.options.mode;
-        Self { old, pages, plan, mode, unit, memo, images, report, root: None, planned: None }
-    }
-
-    fn tell(&mut self, problem: &Problem) {
-        (self.report)(problem);
-    }
-
-    /// Something is lost. It is an error only when that was not so at the time of planning.
-    fn lose(&mut self, problem: &Problem) -> Result<(), Error> {
-        self.tell(problem);
-        if let Problem::Lost(fault) | Problem::Unreserved(fault) = problem {
-            let error = Error::Incomplete { unit: self.unit, fault: *fault };
-            self.plan.lost = self.plan.lost.saturating_add(1);
-            self.plan.first_loss.get_or_insert(error);
-            if self.planned.is_some() && self.plan.options.partial == Partial::Refuse {
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// A page table can't be read. If it `stays` where it is, what is mapped through it is all that can be lost. Where
-    /// there is no memory, the hardware can't read it either, and nothing is in use; where the image only lacks it,
-    /// that can't be known.
-    fn lose_table(&mut self, fault: Fault, stays: bool) -> Result<(), Error> {
-        match (stays || self.mode == Mode::Adopt, fault.reason) {
-            (false, _) => self.lose(&Problem::Lost(fault)),
-            (true, None) => self.lose(&Problem::Unreserved(fault)),
-            (true, Some(_)) => {
-                self.tell(&Problem::Refused(fault));
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes a table out of the budget.
-    fn spend(&mut self) -> Result<(), Error> {
-        let tables = self.plan.options.max_tables;
-        if self.plan.tables >= tables {
-            return Err(Error::Budget { unit: self.unit, tables });
-        }
-        self.plan.tables = self.plan.tables.saturating_add(1);
-        Ok(())
-    }
-
-    /// The copy of a table that was met before.
-    fn known(&mut self, table: PhysAddr, role: Role) -> Option<PhysAddr> {
-        let Some(Known::Copied(copy, _)) = self.memo.table(table, role, 0) else { return None };
-        self.plan.shared = self.plan.shared.wrapping_add(1);
-        Some(copy)
-    }
-
-    /// Pages for the copy of the table at `table`.
-    fn allocate(&mut self, table: PhysAddr, pages: u8) -> Result<PhysAddr, Error> {
-        self.plan.pages = self.plan.pages.saturating_add(pages.into());
-        if let Some(planned) = self.planned.filter(|planned| self.plan.pages > *planned) {
-            return Err(Error::Changed { planned, found: self.plan.pages });
-        }
-        match &mut self.pages {
-            Some(allocator) => {
-                allocator.allocate(pages.into()).map_err(|error| Error::Pages { unit: self.unit, table, error })
-            }
-            None => Ok(PhysAddr(0)),
-        }
-    }
-
-    /// The same, remembered by what the table is read as.
-    fn allocate_as(&mut self, table: PhysAddr, role: Role, pages: u8, copied: Copied) -> Result<PhysAddr, Error> {
-        let copy = self.allocate(table, pages)?;
-        let remembered = self.memo.add_table(table, role, &Copied { copy, ..copied });
-        if let (Err(_), Some(allocator)) = (&remembered, &mut self.pages) {
-            allocator.free(copy, pages.into());
-        }
-        remembered.map(|()| copy)
-    }
-
-    /// Writes the copy of a table, which is its only write.
-    fn write(&mut self, table: PhysAddr, copy: PhysAddr, image: impl Fn(&Images) -> &Page) -> Result<(), Error> {
-        let Some(pages) = &mut self.pages else { return Ok(()) };
-        let failed = |error| Error::Pages { unit: self.unit, table, error };
-        pages.page_mut(copy).map_err(failed)?.clone_from(image(self.images));
-        pages.flush(copy).map_err(failed)
-    }
-
-    /// Allocates the copy of a table whose image is complete, and writes it.
-    fn finish(&mut self, table: PhysAddr, role: Role, image: impl Fn(&Images) -> &Page) -> Result<PhysAddr, Error> {
-        let copy = self.allocate_as(table, role, 1, Copied::NEW)?;
-        self.write(table, copy, image)?;
-        Ok(copy)
-    }
-}
-
-/// The page at `addr`, which is whole or an error.
-fn read<R: PhysReader + ?Sized>(old: &R, addr: PhysAddr, image: &mut Page) -> Result<(), ReadError> {
-    match old.lend_page(addr) {
-        Some(page) => {
-            image.clone_from(page);
-            Ok(())
-        }
-        None => old.read_page(addr, image),
-    }
 }

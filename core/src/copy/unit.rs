@@ -1,9 +1,11 @@
 //! What leads to page tables: root and context tables, PASID directories and tables.
 
+use super::copier::{Copier, read};
 use super::in_use::InUse;
 use super::memo::{Copied, Role};
 use super::page_tables::{Owner, Stage, Tree};
-use super::{Copier, Error, Mode, Problem, read};
+use super::workspace::Images;
+use super::{Error, Mode, Problem};
 use crate::address::{PAGE_SIZE, Pasid, PhysAddr, SourceId};
 use crate::memory::{Page, PhysReader, ReadError, ReadErrorKind, Word};
 use crate::radix::Format;
@@ -86,7 +88,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
         table: PhysAddr,
         reason: FaultReason,
         parent: (Place, bool),
-        image: impl Fn(&mut super::Images) -> &mut Page,
+        image: impl Fn(&mut Images) -> &mut Page,
     ) -> Result<Option<()>, Error> {
         self.spend()?;
         match read(self.old, table, image(self.images)) {
