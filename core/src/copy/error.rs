@@ -1,6 +1,6 @@
 use crate::address::{DomainId, PhysAddr, Requester};
 use crate::memory::{AllocError, ReserveError};
-use crate::vtd::{Bits, Fault, Place, TranslationMode};
+use crate::vtd::{Bits, Fault, Place, Rtaddr, TranslationMode};
 use core::fmt;
 use thiserror::Error;
 
@@ -86,7 +86,8 @@ pub enum Problem {
     Lost(Fault),
     /// What this fault is about is not copied, and can't be read: what is mapped through it can't be reserved.
     Unreserved(Fault),
-    /// The hardware refuses this entry, in the copy as before; its pointers are 0 there.
+    /// The hardware refuses this entry, or finds no memory where it leads, in the copy as before. Pointers of refused
+    /// entries are 0 there, but for the bits that they are refused for.
     Refused(Fault),
     /// The table is on its own path. It is copied once for each level that it is read at, so that the copy translates
     /// as before; ranges that are mapped through it are not reserved.
@@ -192,6 +193,24 @@ pub enum Difference {
     MemoFull {
         /// How many slots there are.
         slots: usize,
+    },
+    /// There are not as many new root table addresses as there are units.
+    #[error("expected the new root table addresses of {units} units, found {roots}")]
+    Roots {
+        /// How many units.
+        units: usize,
+        /// How many addresses.
+        roots: usize,
+    },
+    /// The bits of a root table address that say how the tables are read are not as they were.
+    #[error("unit {unit}: expected the mode bits of root table address {:#x}, found {:#x}", old.0, new.0)]
+    Mode {
+        /// Which unit.
+        unit: usize,
+        /// The old value of RTADDR.
+        old: Rtaddr,
+        /// The new one.
+        new: Rtaddr,
     },
     /// The new root table can't be found.
     #[error("the new root table {0} is not one of the new pages")]

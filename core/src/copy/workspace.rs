@@ -4,7 +4,7 @@ use crate::memory::{Page, Word};
 use crate::radix::MAX_LEVELS;
 use crate::walk;
 
-/// Room for the tables that are looked at, about 140 KiB. The caller decides where it lives.
+/// Room for the tables that are looked at, about 104 KiB. The caller decides where it lives.
 #[derive(Clone, Debug)]
 pub struct Room {
     pub(super) images: Images,

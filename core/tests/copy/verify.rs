@@ -143,3 +143,15 @@ fn what_lies_behind_a_short_directory_is_copied_and_counts() {
     trial.pages.tamper(addr, 0x55_5000);
     assert!(matches!(trial.verify(&tables.words), Err(Difference::Entry { .. })));
 }
+
+#[test]
+fn root_table_addresses_are_compared_in_number_and_mode() {
+    let (words, _) = shared();
+    let mut trial = Trial::new(&words, &[unit()], &COPY).unwrap();
+    let root = trial.roots[0];
+    trial.roots[0] = Rtaddr(root.0 | 1 << 10);
+    let Err(Difference::Mode { unit: 0, old, new }) = trial.verify(&words) else { panic!("another mode is no copy") };
+    assert_eq!((old.0, new.0), (ROOT, root.0 | 1 << 10));
+    trial.roots.clear();
+    assert_eq!(trial.verify(&words), Err(Difference::Roots { units: 1, roots: 0 }));
+}

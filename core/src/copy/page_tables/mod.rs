@@ -264,6 +264,10 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
             Ok(lent) => lent,
             Err(error) => return Ok(Arrived::Lost(Defect::Unreadable(error))),
         };
+        // It was not there when its parent was copied: nothing leads to a copy of it.
+        if frame.again {
+            return self.look(&frame, lent, None).map(|below| Arrived::Copied(PhysAddr(0), below));
+        }
         self.keep_leaves(&frame, lent).map(|(copy, below)| Arrived::Copied(copy, below))
     }
 }

@@ -44,7 +44,7 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
 
     /// Looks at a table of level 1, and writes its copy if there is to be one.
     #[inline]
-    fn look(&mut self, frame: &Frame, lent: Option<&Page>, copy: Option<PhysAddr>) -> Result<Below, Error> {
+    pub(super) fn look(&mut self, frame: &Frame, lent: Option<&Page>, copy: Option<PhysAddr>) -> Result<Below, Error> {
         let tree = self.tree;
         let hints = self.hints(1);
         let Copier { old, images, report, pages, unit, .. } = &mut *self.copier;

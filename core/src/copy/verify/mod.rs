@@ -34,6 +34,9 @@ pub fn verify<R: PhysReader + ?Sized>(
     options: &Options,
     work: &mut Workspace<'_>,
 ) -> Result<Verified, Difference> {
+    if roots.len() < units.len() {
+        return Err(Difference::Roots { units: units.len(), roots: roots.len() });
+    }
     work.memo.clear();
     let mut verifier = Verifier {
         old,
@@ -44,11 +47,18 @@ pub fn verify<R: PhysReader + ?Sized>(
         verified: Verified::default(),
     };
     for ((number, unit), root) in units.iter().enumerate().zip(roots) {
+        let old = unit.rtaddr();
+        if (old.0 ^ root.0) & MODE != 0 {
+            return Err(Difference::Mode { unit: number, old, new: *root });
+        }
         verifier.memo.read_by(number, units);
         verifier.unit(unit, root.root_table())?;
     }
     Ok(verifier.verified)
 }
+
+/// What a root table address says besides the address.
+const MODE: u64 = 0xfff;
 
 struct Verifier<'v, 'w, R: ?Sized> {
     old: &'v R,
