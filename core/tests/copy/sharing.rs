@@ -94,6 +94,71 @@ fn the_budget_is_exact() {
     }
 }
 
+const SPAN_1: u64 = 1 << 21;
+const SPAN_2: u64 = 1 << 30;
+const ONE: u64 = 0x9000;
+const TWO: u64 = 0xa000;
+
+/// A full table of level 1 below a full one of level 2, of which the entries let `permissions` through in turn. Two
+/// entries of the top table, with `tops`, lead there.
+fn full(permissions: [u64; 2], tops: [u64; 2]) -> Tables {
+    let mut tables = Tables::new(3);
+    for index in 0..512u64 {
+        tables.set(ONE + 8 * index, 0x7000 | RW).set(TWO + 8 * index, ONE | permissions[index as usize % 2]);
+    }
+    for (index, top) in (0..).zip(tops) {
+        tables.set(TOP + 8 * index, TWO | top);
+    }
+    tables
+}
+
+/// First and last byte, and what is let through.
+fn reserved(tables: &Tables) -> Vec<(u64, u64, String)> {
+    let trial = Trial::new(&words(tables), &[unit()], &COPY).unwrap();
+    assert_eq!((trial.plan.pages, trial.problems.len()), (5, 0));
+    trial.iovas.ranges[&(0, 7)].iter().map(|(first, last, how)| (*first, *last, how.to_string())).collect()
+}
+
+/// What is known of a table that was looked at before is what it maps by itself: the rest is up to the path.
+#[test]
+fn tables_that_are_mapped_alike_are_reserved_as_each_path_lets_them() {
+    let read = 1;
+    assert_eq!(reserved(&full([RW; 2], [RW; 2])), [(0, 2 * SPAN_2 - 1, "rw".into())]);
+    let halves = [(0, SPAN_2 - 1, "rw".into()), (SPAN_2, 2 * SPAN_2 - 1, "r-".into())];
+    assert_eq!(reserved(&full([RW; 2], [RW, read])), halves);
+    assert_eq!(reserved(&full([read; 2], [RW; 2])), [(0, 2 * SPAN_2 - 1, "r-".into())]);
+    let stripes: Vec<_> = (0..1024)
+        .map(|number| (number * SPAN_1, (number + 1) * SPAN_1 - 1, if number % 2 == 0 { "rw" } else { "r-" }.into()))
+        .collect();
+    assert_eq!(reserved(&full([RW, read], [RW; 2])), stripes);
+    // Entries that let nothing through that the paths do.
+    assert_eq!(reserved(&full([2; 2], [RW, read])), [(0, SPAN_2 - 1, "-w".into())]);
+}
+
+/// Everything is mapped, but for a part through a loop.
+#[test]
+fn a_loop_is_left_out_on_every_path() {
+    let mut tables = full([RW; 2], [RW; 2]);
+    for index in 0..512 {
+        tables.set(TWO + 8 * index, index << 21 | 0x80 | RW);
+    }
+    tables.set(TWO + 8 * 7, TWO | RW);
+    let trial = Trial::new(&words(&tables), &[unit()], &COPY).unwrap();
+    let after = |first: u64| first + 8 * SPAN_1;
+    let expected = [(0, 7 * SPAN_1 - 1), (after(0), SPAN_2 + 7 * SPAN_1 - 1), (after(SPAN_2), 2 * SPAN_2 - 1)];
+    assert_eq!(trial.iovas.of(7), expected);
+}
+
+#[test]
+fn what_is_refused_in_a_table_on_two_paths_is_told_once() {
+    let mut tables = full([RW; 2], [RW; 2]);
+    tables.set(ONE + 8 * 9, 1 << 62 | 0x7000 | RW).set(TWO + 8 * 5, 1 << 62 | ONE | RW);
+    let trial = Trial::new(&words(&tables), &[unit()], &COPY).unwrap();
+    assert_eq!(trial.problems.len(), 2, "{:?}", trial.problems);
+    // A hole of one page in each of the tables of level 1, and of one such table in each of level 2.
+    assert_eq!(trial.iovas.of(7).len(), 2 * 512 + 1);
+}
+
 /// Of the 4 page tables the lower three are on 2, 4 and 8 paths.
 #[test]
 fn as_many_tables_are_read_again_as_there_are_and_as_many_more_as_allowed() {
