@@ -12,14 +12,10 @@ pub(super) trait Layout {
     /// The largest address. As a physical address it says that there is none.
     const MAX_ADDRESS: u64;
     const FIELDS: Fields;
-    type FileHeader: Raw + Into<FileHeader>;
-    type SectionHeader: Raw + Into<SectionHeader>;
-    type ProgramHeader: Raw + Into<ProgramHeader>;
+    type FileHeader: FromBytes + Into<FileHeader>;
+    type SectionHeader: FromBytes + Into<SectionHeader>;
+    type ProgramHeader: FromBytes + Immutable + KnownLayout + Copy + Into<ProgramHeader>;
 }
-
-/// What any bytes are.
-pub(super) trait Raw: FromBytes + Immutable + KnownLayout + Unaligned + Copy {}
-impl<T: FromBytes + Immutable + KnownLayout + Unaligned + Copy> Raw for T {}
 
 /// Offsets of fields in their headers, in bytes.
 pub(super) struct Fields {

@@ -62,7 +62,7 @@ impl<'i> Notes<'i> {
         let contents = rest.get(padded..).and_then(|rest| rest.get(..size)).ok_or(expected)?;
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
         let note = Note { name, kind: word(8), contents };
-        // Nobody misses what would fill up the last one.
+        // What fills up the last one may be missing: the next then starts behind the end, where there is none.
         Ok((note, expected.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)))
     }
 }
@@ -80,7 +80,7 @@ impl<'i> Iterator for Notes<'i> {
             }
             return Some(match self.note(bytes) {
                 Ok((note, size)) => {
-                    self.rest.start = self.rest.start.saturating_add(size).min(self.rest.end);
+                    self.rest.start = self.rest.start.saturating_add(size);
                     Ok(note)
                 }
                 Err(expected) => {

@@ -65,6 +65,22 @@ fn the_first_segment_wins_where_two_overlap() {
 }
 
 #[test]
+fn overlaps_and_gaps_may_be_of_one_byte() {
+    let mut other = load(0x1800, 0x1fff);
+    other.stored[0] ^= 0xff;
+    each(&[load(0x1000, 0x1800), other], |image| {
+        assert_eq!((extent(&image), had(&image, 0x1000)), (vec![(0x1000, 0x1fff)], Had::Copied));
+    });
+    let ends = [load(0x1000, 0x17ff), load(0x1801, 0x1fff)];
+    each(&[&ends[..], &[load(0x1000, 0x1fff)]].concat(), |image| {
+        assert_eq!((extent(&image), had(&image, 0x1000)), (vec![(0x1000, 0x1fff)], Had::Copied));
+    });
+    each(&ends, |image| {
+        assert_eq!((extent(&image), had(&image, 0x1000)), (vec![(0x1000, 0x17ff), (0x1801, 0x1fff)], Had::Hole));
+    });
+}
+
+#[test]
 fn invalid_order_of_overlapping_segments_gives_the_other_contents() {
     for image in images(&KINDS[2].core(&[load(0x4000, 0x4fff).garbled(), load(0x3000, 0x5fff)])) {
         assert_eq!([0x3000, 0x5000].map(|addr| had(&image, addr)), [Had::Lent, Had::Lent]);
