@@ -16,6 +16,10 @@ pub enum Format {
     Lime,
     /// ELF core file of physical memory, as `/proc/vmcore` gives and makedumpfile, QEMU and virsh write: a header for
     /// each range says where it is.
+    ///
+    /// Ranges may overlap: of what the file stores for an address, the first header counts. Headers without an address
+    /// (all ones) are left out; a file that has address 0 in all of them and no VMCOREINFO is refused. What the file
+    /// should have and has not, [`Image::missing`](crate::Image::missing) tells.
     Elf,
 }
 
