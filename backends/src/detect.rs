@@ -1,12 +1,12 @@
 use crate::compressed::Compression;
-use crate::lime;
+use crate::{elf, lime};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
 /// How an image says which physical address a byte has.
 ///
-/// [`Display`](fmt::Display) and [`FromStr`] use the names `raw` and `lime`.
+/// [`Display`](fmt::Display) and [`FromStr`] use the names `raw`, `lime` and `elf`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -14,10 +14,17 @@ pub enum Format {
     Raw,
     /// LiME, version 1: each range behind a header with its addresses.
     Lime,
+    /// ELF core file of physical memory, as `/proc/vmcore` gives and makedumpfile, QEMU and virsh write: a header for
+    /// each range says where it is.
+    ///
+    /// Ranges may overlap: of what the file stores for an address, the first header counts. Headers without an address
+    /// (all ones) are left out; a file that has address 0 in all of them and no VMCOREINFO is refused. What the file
+    /// should have and has not, [`Image::missing`](crate::Image::missing) tells.
+    Elf,
 }
 
 impl Format {
-    const ALL: [Self; 2] = [Self::Raw, Self::Lime];
+    const ALL: [Self; 3] = [Self::Raw, Self::Lime, Self::Elf];
 
     /// The name, as on the command line.
     #[must_use]
@@ -25,6 +32,7 @@ impl Format {
         match self {
             Self::Raw => "raw",
             Self::Lime => "lime",
+            Self::Elf => "elf",
         }
     }
 }
@@ -45,16 +53,13 @@ impl FromStr for Format {
 
 /// No format has this name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("expected raw or lime as the format, found {0:?}")]
+#[error("expected raw, lime or elf as the format, found {0:?}")]
 pub struct UnknownFormat(pub String);
 
 /// A format that is recognised by its first bytes, but not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum UnsupportedFormat {
-    /// ELF, as in `/proc/vmcore`.
-    #[error("an ELF core file")]
-    Elf,
     /// kdump-compressed, also called diskdump.
     #[error("a kdump-compressed file")]
     Kdump,
@@ -72,8 +77,7 @@ pub enum UnsupportedFormat {
     Gzip,
 }
 
-const UNSUPPORTED: [(&[u8], UnsupportedFormat); 8] = [
-    (b"\x7fELF", UnsupportedFormat::Elf),
+const UNSUPPORTED: [(&[u8], UnsupportedFormat); 7] = [
     (b"KDUMP   ", UnsupportedFormat::Kdump),
     (b"DISKDUMP", UnsupportedFormat::Kdump),
     (b"makedumpfile", UnsupportedFormat::Flattened),
@@ -99,6 +103,9 @@ impl Content {
         // The big-endian twin is LiME too: its parser refuses it by name.
         if bytes.starts_with(&lime::MAGIC) || bytes.starts_with(&lime::BIG_ENDIAN_MAGIC) {
             return Self::Image(Format::Lime);
+        }
+        if bytes.starts_with(&elf::MAGIC) {
+            return Self::Image(Format::Elf);
         }
         let unsupported = UNSUPPORTED.iter().find(|(magic, _)| bytes.starts_with(magic));
         unsupported.map_or(Self::Image(Format::Raw), |(_, format)| Self::Unsupported(*format))

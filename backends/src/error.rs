@@ -1,5 +1,6 @@
 use crate::compressed::Compression;
 use crate::detect::UnsupportedFormat;
+use crate::elf::ElfError;
 use crate::lime::LimeError;
 use std::io;
 use std::path::PathBuf;
@@ -29,13 +30,13 @@ pub enum OpenErrorKind {
     #[error("can't be mapped into memory: {0}")]
     Map(io::Error),
     /// There are no bytes, or none are left after decompression.
-    #[error("expected a raw or LiME image, found an empty file")]
+    #[error("expected a raw, LiME or ELF image, found an empty file")]
     Empty,
     /// A format that is recognised, but not read.
-    #[error("this is {0}, which iopt does not read yet; expected a raw or LiME image")]
+    #[error("this is {0}, which iopt does not read yet; expected a raw, LiME or ELF image")]
     Unsupported(UnsupportedFormat),
     /// What was decompressed is compressed again.
-    #[error("expected a raw or LiME image in the {outer} stream, found {inner}: only one compression is undone")]
+    #[error("expected a raw, LiME or ELF image in the {outer} stream, found {inner}: only one compression is undone")]
     CompressedTwice {
         /// What the file is.
         outer: Compression,
@@ -77,4 +78,7 @@ pub enum OpenErrorKind {
     /// The LiME image is malformed.
     #[error(transparent)]
     Lime(#[from] LimeError),
+    /// The ELF image is malformed, or holds no physical memory.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
 }

@@ -1,8 +1,11 @@
 use crate::bytes::Bytes;
 use crate::compressed::Compression;
 use crate::detect::Format;
+use crate::elf::{ByteOrder, Elf, Notes};
+use crate::missing::Missing;
 use crate::prefetch::prefetch;
 use crate::segments::Segments;
+use crate::vmcoreinfo::Vmcoreinfo;
 use iopt::memory::{Page, PhysReader, ReadError};
 use iopt::{PhysAddr, PhysRange};
 
@@ -10,7 +13,7 @@ use iopt::{PhysAddr, PhysRange};
 ///
 /// Pages are lent wherever a page lies whole in one range of the image; a page that several adjacent ranges share
 /// is copied together. Ranges come with neighbours joined, so a page is there exactly if one range holds all of
-/// it: part of a page, as at the end of a raw file of odd length, reads as a hole.
+/// it: part of a page, as at the end of a raw file of odd length, reads as a hole, or as [`Image::missing`] says.
 #[derive(Debug)]
 pub struct Image {
     pub(crate) bytes: Bytes,
@@ -18,6 +21,7 @@ pub struct Image {
     pub(crate) format: Format,
     pub(crate) compression: Option<Compression>,
     pub(crate) size: u64,
+    pub(crate) elf: Option<Elf>,
 }
 
 impl Image {
@@ -43,6 +47,45 @@ impl Image {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Memory that the machine had and that the image has not, ascending, without overlap, neighbours of one reason
+    /// joined.
+    ///
+    /// It is what the image itself tells: [`Elf::expected_size`] and [`Elf::incomplete`] say what else may be amiss.
+    /// A page of which a part is missing reads as the [reason](crate::MissingReason) says.
+    #[must_use]
+    pub fn missing(&self) -> &[Missing] {
+        self.segments.missing()
+    }
+
+    /// What the headers say, if the image is of [`Format::Elf`].
+    #[must_use]
+    pub fn elf(&self) -> Option<&Elf> {
+        self.elf.as_ref()
+    }
+
+    /// The notes, in the order of the file; none in a format that has none.
+    ///
+    /// ```
+    /// let image = iopt_backends::open("tests/corpus/kdump-on/vmcore.elf.xz")?;
+    /// let names: Vec<String> = image
+    ///     .notes()
+    ///     .map(|note| Ok(note?.name.escape_ascii().to_string()))
+    ///     .collect::<Result<_, iopt_backends::NoteError>>()?;
+    /// assert_eq!(names, ["CORE", "VMCOREINFO"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn notes(&self) -> Notes<'_> {
+        let none = || Notes::new(&[], ByteOrder::Little, &[]);
+        self.elf.as_ref().map_or_else(none, |elf| elf.notes(self.as_bytes()))
+    }
+
+    /// What the Linux kernel in the image tells about itself, if it does; of several notes the first.
+    #[must_use]
+    pub fn vmcoreinfo(&self) -> Option<Vmcoreinfo<'_>> {
+        self.elf.as_ref()?.vmcoreinfo(self.as_bytes())
     }
 }
 

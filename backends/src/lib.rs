@@ -5,11 +5,12 @@
 //!
 //! | format | recognised by | physical addresses come from |
 //! |---|---|---|
+//! | ELF core file (vmcore), 32 and 64 bits, either byte order | `\x7fELF` at the start | the program headers |
 //! | LiME, version 1, little-endian | `EMiL` at the start | the header before each range |
 //! | raw | nothing: what no other format claims | the offset in the file |
 //!
-//! Either may be compressed, once, with xz or zstd: it is then decompressed into memory, up to
-//! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (ELF, kdump, AVML and others, see
+//! Each may be compressed, once, with xz or zstd: it is then decompressed into memory, up to
+//! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (kdump, AVML and others, see
 //! [`UnsupportedFormat`]) are refused by name.
 //!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
@@ -27,23 +28,29 @@
 mod bytes;
 mod compressed;
 mod detect;
+mod elf;
 mod error;
 mod image;
 mod lime;
 mod mapping;
+mod missing;
 mod new_pages;
 mod options;
 mod prefetch;
 mod raw;
 mod segments;
+mod vmcoreinfo;
 
 pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
 pub use detect::{Format, UnknownFormat, UnsupportedFormat};
+pub use elf::{ByteOrder, Elf, ElfClass, ElfError, ElfErrorKind, Note, NoteError, Notes};
 pub use error::{OpenError, OpenErrorKind};
 pub use image::Image;
 pub use lime::{LimeError, LimeErrorKind};
+pub use missing::{Missing, MissingReason};
 pub use new_pages::NewPages;
 pub use options::{OpenOptions, open, open_as};
+pub use vmcoreinfo::Vmcoreinfo;
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@ use crate::compressed::DEFAULT_DECOMPRESSED_LIMIT;
 use crate::detect::{Content, Format};
 use crate::error::{OpenError, OpenErrorKind};
 use crate::image::Image;
-use crate::{lime, raw};
+use crate::{elf, lime, raw};
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -115,11 +115,15 @@ impl OpenOptions {
                 return Err(OpenErrorKind::CompressedTwice { outer: outer.unwrap_or(inner), inner });
             }
         };
-        let segments = match format {
-            Format::Raw => raw::segments(bytes.as_slice()),
-            Format::Lime => lime::segments(bytes.as_slice())?,
+        let (segments, elf) = match format {
+            Format::Raw => (raw::segments(bytes.as_slice()), None),
+            Format::Lime => (lime::segments(bytes.as_slice())?, None),
+            Format::Elf => {
+                let elf::Core { segments, elf } = elf::read(bytes.as_slice())?;
+                (segments, Some(elf))
+            }
         };
-        Ok(Image { bytes, segments, format, compression, size })
+        Ok(Image { bytes, segments, format, compression, size, elf })
     }
 }
 

@@ -1,5 +1,7 @@
+use crate::missing::{Covered, Missing};
 use iopt::memory::{Page, ReadError, ReadErrorKind};
 use iopt::{PhysAddr, PhysRange};
+use std::ops::RangeInclusive;
 use zerocopy::{IntoBytes, transmute_ref};
 
 /// A range of physical memory, and the offset of its first byte among the image's bytes.
@@ -15,6 +17,11 @@ impl Segment {
     fn offset_of(&self, addr: PhysAddr) -> Option<usize> {
         let inside = addr.0.checked_sub(self.range.first().0)?;
         self.offset.checked_add(usize::try_from(inside).ok()?)
+    }
+
+    /// The part of the segment that lies at `range`, which must lie in it.
+    fn part(&self, range: PhysRange) -> Option<Self> {
+        Some(Self { range, offset: self.offset_of(range.first())? })
     }
 
     /// How many bytes the segment has from `addr` on, but `most` at most; 0 behind its end.
@@ -35,30 +42,66 @@ pub(crate) struct Segments {
     segments: Vec<Segment>,
     /// The same addresses with neighbours joined: a page is readable exactly if one of these holds it whole.
     ranges: Vec<PhysRange>,
+    /// What else the machine had, ascending, without overlap with anything.
+    missing: Vec<Missing>,
 }
 
 impl Segments {
     pub(crate) fn single(segment: Segment) -> Self {
-        Self { segments: vec![segment], ranges: vec![segment.range] }
+        Self { segments: vec![segment], ranges: vec![segment.range], missing: Vec::new() }
     }
 
     /// The map of `segments`, which may come in any order.
     pub(crate) fn new(mut segments: Vec<Segment>) -> Result<Self, Overlap> {
         segments.sort_unstable_by_key(|segment| segment.range.first());
-        let mut ranges: Vec<PhysRange> = Vec::new();
         let mut previous: Option<Segment> = None;
         for &segment in &segments {
             if let Some(previous) = previous.filter(|previous| segment.range.first() <= previous.range.last()) {
                 return Err(Overlap(previous, segment));
             }
             previous = Some(segment);
+        }
+        Ok(Self::ascending(segments, Vec::new()))
+    }
+
+    /// The map of `segments` and of what is missing, which may come in any order and overlap: at each address the
+    /// first one that has it wins, and segments win over what is missing.
+    pub(crate) fn overlaid(segments: Vec<Segment>, missing: Vec<Missing>) -> Self {
+        let mut covered = Covered::default();
+        let mut add =
+            |range: PhysRange| covered.add(range.first().0..=range.last().0).into_iter().filter_map(phys_range);
+        let mut parts: Vec<Segment> = Vec::with_capacity(segments.len());
+        for segment in segments {
+            parts.extend(add(segment.range).filter_map(|range| segment.part(range)));
+        }
+        parts.sort_unstable_by_key(|segment| segment.range.first());
+        let mut lost: Vec<Missing> = missing
+            .into_iter()
+            .flat_map(|missing| add(missing.range).map(move |range| Missing { range, ..missing }).collect::<Vec<_>>())
+            .collect();
+        lost.sort_unstable_by_key(|missing| missing.range.first());
+        lost.dedup_by(|next, missing| {
+            let joined = joined(&missing.range, &next.range).filter(|_| missing.reason == next.reason);
+            missing.range = joined.unwrap_or(missing.range);
+            joined.is_some()
+        });
+        Self::ascending(parts, lost)
+    }
+
+    fn ascending(segments: Vec<Segment>, missing: Vec<Missing>) -> Self {
+        let mut ranges: Vec<PhysRange> = Vec::new();
+        for segment in &segments {
             let joined = ranges.last_mut().and_then(|range| Some((joined(range, &segment.range)?, range)));
             match joined {
                 Some((joined, range)) => *range = joined,
                 None => ranges.push(segment.range),
             }
         }
-        Ok(Self { segments, ranges })
+        Self { segments, ranges, missing }
+    }
+
+    pub(crate) fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// The page that holds `addr`, if it lies whole in one segment.
@@ -81,7 +124,15 @@ impl Segments {
 
     /// Copies the page that holds `addr`, which may be made of several segments.
     pub(crate) fn copy(&self, bytes: &[u8], addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
-        self.assemble(bytes, addr.page(), page.as_mut_bytes()).ok_or(ReadError::new(addr, ReadErrorKind::Hole))
+        let done = self.assemble(bytes, addr.page(), page.as_mut_bytes());
+        done.ok_or_else(|| ReadError::new(addr, self.absence(addr.page())))
+    }
+
+    /// Why there is no page at `first`: the first missing part of it tells.
+    fn absence(&self, first: PhysAddr) -> ReadErrorKind {
+        let at = self.missing.partition_point(|missing| missing.range.last() < first);
+        let missing = self.missing.get(at).filter(|missing| missing.range.first() <= last_of_page(first));
+        missing.map_or(ReadErrorKind::Hole, |missing| missing.reason.into())
     }
 
     fn assemble(&self, bytes: &[u8], mut at: PhysAddr, mut page: &mut [u8]) -> Option<()> {
@@ -118,6 +169,10 @@ impl Segments {
 #[inline]
 fn last_of_page(first: PhysAddr) -> PhysAddr {
     PhysRange::block(first, 12).last()
+}
+
+fn phys_range(range: RangeInclusive<u64>) -> Option<PhysRange> {
+    PhysRange::new(PhysAddr(*range.start()), PhysAddr(*range.end()))
 }
 
 fn joined(low: &PhysRange, high: &PhysRange) -> Option<PhysRange> {

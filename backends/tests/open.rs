@@ -45,17 +45,16 @@ fn invalid_forced_format() {
 
 #[test]
 fn format_names_go_both_ways() {
-    for format in [Format::Raw, Format::Lime] {
+    for format in [Format::Raw, Format::Lime, Format::Elf] {
         assert_eq!(format.to_string().parse(), Ok(format));
     }
     let error = "LiME".parse::<Format>().unwrap_err();
-    assert_eq!(error.to_string(), "expected raw or lime as the format, found \"LiME\"");
+    assert_eq!(error.to_string(), "expected raw, lime or elf as the format, found \"LiME\"");
 }
 
 #[test]
 fn invalid_formats_are_refused_by_name() {
-    let cases: [(&[u8], UnsupportedFormat, &str); 8] = [
-        (b"\x7fELF\x02\x01\x01", UnsupportedFormat::Elf, "an ELF core file"),
+    let cases: [(&[u8], UnsupportedFormat, &str); 7] = [
         (b"KDUMP   \x06", UnsupportedFormat::Kdump, "a kdump-compressed file"),
         (b"DISKDUMP\x01", UnsupportedFormat::Kdump, "a kdump-compressed file"),
         (b"makedumpfile\0\0\0\0", UnsupportedFormat::Flattened, "a flattened makedumpfile dump"),
@@ -67,7 +66,7 @@ fn invalid_formats_are_refused_by_name() {
     for (bytes, format, name) in cases {
         let kind = refusal(bytes);
         assert!(matches!(kind, OpenErrorKind::Unsupported(found) if found == format), "{kind:?}");
-        let text = format!("this is {name}, which iopt does not read yet; expected a raw or LiME image");
+        let text = format!("this is {name}, which iopt does not read yet; expected a raw, LiME or ELF image");
         assert_eq!(kind.to_string(), text);
     }
 }
@@ -76,7 +75,7 @@ fn invalid_formats_are_refused_by_name() {
 fn invalid_empty_file() {
     let kind = refusal(b"");
     assert!(matches!(kind, OpenErrorKind::Empty), "{kind:?}");
-    assert_eq!(kind.to_string(), "expected a raw or LiME image, found an empty file");
+    assert_eq!(kind.to_string(), "expected a raw, LiME or ELF image, found an empty file");
 }
 
 #[test]

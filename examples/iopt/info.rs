@@ -2,12 +2,13 @@
 
 use crate::args::{Common, ImageOnly};
 use crate::error::{Error, Outcome};
-use crate::json::{InfoLine, MemoryRange};
+use crate::json::{InfoLine, KernelInfo, MemoryRange};
 use crate::output::Output;
 use crate::statistics::Statistics;
 use crate::{human, units};
+use iopt::PhysRange;
 use iopt::memory::ranges;
-use iopt_backends::Image;
+use iopt_backends::{Elf, Image, MissingReason};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub fn run(common: &Common, command: &ImageOnly, output: &mut Output) -> Result<
             format: image.format().name(),
             size: image.size(),
             ranges: ranges(&image).map(MemoryRange::from).collect(),
-            vmcoreinfo: None,
+            vmcoreinfo: image.vmcoreinfo().map(KernelInfo),
         })?;
     } else {
         output.sample_note(command.image.is_none())?;
@@ -26,19 +27,59 @@ pub fn run(common: &Common, command: &ImageOnly, output: &mut Output) -> Result<
     }
     output.flush()?;
     Statistics::default().tell(common, Duration::ZERO);
-    Ok(Outcome::Done)
+    Ok(if is_partial(&image) { Outcome::Faulted } else { Outcome::Done })
 }
 
 fn describe(image: &Image, output: &mut Output) -> io::Result<()> {
+    let layout = image.elf().map(|elf| format!(", {} {}", elf.class, elf.byte_order)).unwrap_or_default();
     let compressed = image.compression().map(|compression| format!(", {compression}-compressed"));
-    writeln!(output, "format  {}{}", image.format(), compressed.unwrap_or_default())?;
+    writeln!(output, "format  {}{layout}{}", image.format(), compressed.unwrap_or_default())?;
     writeln!(output, "size    {}", human::count(image.size(), "byte"))?;
-    let (number, bytes) = ranges(image)
-        .fold((0u64, 0u128), |(number, bytes), range| (number.saturating_add(1), bytes.saturating_add(range.size())));
-    writeln!(output, "memory  {} in {}", human::size(bytes), human::count(number, "range"))?;
+    if let Some(elf) = image.elf() {
+        writeln!(output, "dump    {}", completeness(elf, image))?;
+    }
+    if let Some(release) = image.vmcoreinfo().and_then(|info| info.get("OSRELEASE")) {
+        writeln!(output, "kernel  {}", release.escape_ascii())?;
+    }
+    writeln!(output, "memory  {}", total(ranges(image)))?;
     for range in ranges(image) {
         let (first, last) = (range.first().0, range.last().0);
         writeln!(output, "  {first:#014x} - {last:#014x}  {:>12}", human::size(range.size()))?;
     }
     Ok(())
+}
+
+/// `692 KiB in 59 ranges`.
+fn total(ranges: impl Iterator<Item = PhysRange>) -> String {
+    let (number, bytes) = ranges
+        .fold((0u64, 0u128), |(number, bytes), range| (number.saturating_add(1), bytes.saturating_add(range.size())));
+    format!("{} in {}", human::size(bytes), human::count(number, "range"))
+}
+
+/// Whether the dump has less than its writer meant to give.
+fn is_partial(image: &Image) -> bool {
+    image.elf().is_some_and(|elf| elf.incomplete || is_cut_short(elf, image)) || image.notes().any(|note| note.is_err())
+}
+
+fn is_cut_short(elf: &Elf, image: &Image) -> bool {
+    u64::try_from(image.as_bytes().len()).is_ok_and(|size| size < elf.expected_size)
+}
+
+/// Whether the dump has all that it should, and if not, what is amiss.
+fn completeness(elf: &Elf, image: &Image) -> String {
+    let mut amiss = Vec::new();
+    if elf.incomplete {
+        amiss.push("marked as incomplete by makedumpfile".to_owned());
+    }
+    if is_cut_short(elf, image) {
+        amiss.push(format!("cut short at {} of {} bytes", image.as_bytes().len(), elf.expected_size));
+    }
+    for reason in [MissingReason::Truncated, MissingReason::Excluded] {
+        let missing = || image.missing().iter().filter(|missing| missing.reason == reason);
+        if missing().next().is_some() {
+            amiss.push(format!("{} {reason}", total(missing().map(|missing| missing.range))));
+        }
+    }
+    amiss.extend(image.notes().find_map(Result::err).map(|error| error.to_string()));
+    if amiss.is_empty() { "complete".to_owned() } else { amiss.join("; ") }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-const CAPTURES: [(&str, &str); 11] = [
+const CAPTURES: [(&str, &str); 12] = [
     ("legacy-48/mem.lime.xz", "legacy-48/mem.json"),
     ("legacy-48/mem.raw.xz", "legacy-48/mem.json"),
     ("legacy-pt/mem.lime.xz", "legacy-pt/mem.json"),
@@ -16,6 +16,7 @@ const CAPTURES: [(&str, &str); 11] = [
     ("vfio-48/mem.lime.xz", "vfio-48/mem.json"),
     ("kdump-on/mem.first.lime.xz", "kdump-on/mem.first.json"),
     ("kdump-on/vmcore.lime.xz", "kdump-on/vmcore.json"),
+    ("kdump-on/vmcore.elf.xz", "kdump-on/vmcore.json"),
     ("kdump-on/mem.lime.xz", "kdump-on/mem.json"),
     ("kdump-on/mem.lime.xz", "kdump-on/mem.old-rtaddr.json"),
     SCALABLE,
@@ -134,6 +135,18 @@ fn the_captures_have_both_modes_and_both_stages() {
     ] {
         let lines = devices(&expectation(&corpus().join(expected)));
         assert!(!lines.is_empty() && lines.iter().all(|line| line["mode"] == mode && line["pasid"] == pasid));
+    }
+}
+
+/// The same memory, as the capture kernel saw it and cut out of it.
+#[test]
+fn the_ranges_of_a_vmcore_are_to_the_byte_those_of_its_lime_image() {
+    let expected = expectation(&corpus().join("kdump-on/vmcore.json"));
+    for by in ["both", "iova"] {
+        let ranges = |image: &str| iopt_line(&format!("ranges --json --by {by} {}", options(image, &expected))).good();
+        let lime = ranges("kdump-on/vmcore.lime.xz");
+        assert!(lime.lines().count() > 20);
+        assert_eq!(ranges("kdump-on/vmcore.elf.xz"), lime);
     }
 }
 

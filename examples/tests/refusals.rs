@@ -22,7 +22,7 @@ fn wrong_options_are_refused() {
         ("ranges --device 00:20.0", &["'--device <BDF>'", "expected a device as bb:dd.f"]),
         ("ranges --device 0001:00:08.0", &["expected a device of segment 0"]),
         ("ranges --by page", &["'page'", "both, iova"]),
-        ("info --format elf", &["expected raw or lime as the format, found \"elf\""]),
+        ("info --format kdump", &["expected raw, lime or elf as the format, found \"kdump\""]),
         ("ranges --pasid 0x100000", &["expected a PASID of 20 bits"]),
         ("ranges --pasid five", &["'--pasid <N>'", "expected a PASID of 20 bits, 0x… or decimal", "found \"five\""]),
         ("ranges --pasid 5", &["expected no --pasid", "legacy mode", "found PASID 5"]),
@@ -83,7 +83,7 @@ fn files_that_are_no_image_are_refused() {
     let truncated_lime = save(&plain.bytes()[..plain.bytes().len() - 100]);
     for (image, part) in [
         (save(b""), "found an empty file"),
-        (save(b"\x7fELF\x02\x01\x01"), "an ELF core file"),
+        (save(b"\x7fELF\x02\x01\x01"), "ELF header at offset 0x0: expected 64 bytes, found 7"),
         (save(b"KDUMP   "), "a kdump-compressed file"),
         (save(b"EMiL\x07\0\0\0"), "LiME header at offset 0x0"),
         (truncated_xz, "xz stream is damaged or cut short"),
@@ -100,6 +100,7 @@ fn files_that_are_no_image_are_refused() {
 fn the_format_can_be_forced() {
     let image = raw(4, &[]);
     assert!(iopt_on(&image, "0x0", "info --format lime").refusal().contains("LiME header at offset 0x0"));
+    assert!(iopt_on(&image, "0x0", "info --format elf").refusal().contains("ELF header at offset 0x0"));
     let elf = save(&[&b"\x7fELF"[..], &[0; 4092]].concat());
     assert_eq!(iopt_on(&elf, "0x0", "info --format raw --json").json()[0]["format"], "raw");
     assert_eq!(iopt_line("info --format raw --json").json()[0]["format"], "raw");

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
@@ -81,6 +82,9 @@ pub enum Had {
     Lent,
     Copied,
     Hole,
+    Excluded,
+    /// The file ends before it.
+    Truncated,
 }
 
 /// How the page that holds `addr` is had; panics unless its contents are right.
@@ -91,9 +95,14 @@ pub fn had(image: &Image, addr: u64) -> Had {
     let lent = image.lend_page(PhysAddr(addr));
     match image.read_page(PhysAddr(addr), &mut copy) {
         Err(error) => {
-            assert_eq!(error, ReadError { addr: first, kind: ReadErrorKind::Hole });
+            assert_eq!(error, ReadError { addr: first, kind: error.kind });
             assert!(lent.is_none());
-            return Had::Hole;
+            return match error.kind {
+                ReadErrorKind::Hole => Had::Hole,
+                ReadErrorKind::Excluded => Had::Excluded,
+                ReadErrorKind::Io(0) => Had::Truncated,
+                other => panic!("page {first} {other}"),
+            };
         }
         Ok(()) => assert_eq!(copy.as_bytes(), memory(first.0, first.0 | 0xfff), "page {first}"),
     }

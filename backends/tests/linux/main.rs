@@ -54,7 +54,7 @@ const FIRST_STAGE: Capture = capture("scalable-first-stage", "mem.lime.xz");
 /// capture kernel is empty. The listing in this case's folder is the first kernel's.
 const CAPTURE_KERNEL: Capture = Capture { listed: false, ..capture("kdump-on", "mem.lime.xz") };
 
-const CAPTURES: [Capture; 11] = [
+const CAPTURES: [Capture; 12] = [
     LEGACY,
     capture("legacy-48", "mem.raw.xz"),
     VFIO,
@@ -64,6 +64,7 @@ const CAPTURES: [Capture; 11] = [
     FIRST_STAGE,
     first_kernel("mem.first.lime.xz", "mem.first.json"),
     first_kernel("vmcore.lime.xz", "vmcore.json"),
+    first_kernel("vmcore.elf.xz", "vmcore.json"),
     first_kernel("mem.lime.xz", "mem.old-rtaddr.json"),
     CAPTURE_KERNEL,
 ];

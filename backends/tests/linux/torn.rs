@@ -24,7 +24,7 @@ fn whatever_table_is_missing_it_is_told_with_its_place_and_the_rest_is_walked() 
         }
         way.reader.missing.set(None);
     });
-    assert_eq!(torn, 4 * 543, "every table page of every capture, four ways");
+    assert_eq!(torn, 4 * 594, "every table page of every capture, four ways");
 }
 
 fn compare(name: &str, way: &Way<'_>, whole: &Walk, torn: &Walk, missing: PhysAddr) {

@@ -2,15 +2,28 @@
 
 use super::Hex;
 use iopt::PhysRange;
-use serde::Serialize;
+use iopt_backends::Vmcoreinfo;
+use serde::{Serialize, Serializer};
+use std::collections::HashSet;
 
 #[derive(Debug, Serialize)]
-pub struct InfoLine {
+pub struct InfoLine<'i> {
     pub format: &'static str,
     pub size: u64,
     pub ranges: Vec<MemoryRange>,
-    /// No format that is read so far carries any.
-    pub vmcoreinfo: Option<()>,
+    pub vmcoreinfo: Option<KernelInfo<'i>>,
+}
+
+/// Each key with its first value, in the order of the dump. What is no UTF-8 is replaced.
+#[derive(Debug)]
+pub struct KernelInfo<'i>(pub Vmcoreinfo<'i>);
+
+impl Serialize for KernelInfo<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seen = HashSet::new();
+        let all = self.0.iter().map(|(key, value)| (String::from_utf8_lossy(key), String::from_utf8_lossy(value)));
+        serializer.collect_map(all.filter(|(key, _)| seen.insert(key.clone())))
+    }
 }
 
 #[derive(Debug, Serialize)]

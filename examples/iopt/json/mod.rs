@@ -8,7 +8,7 @@ mod translation;
 mod values;
 
 pub use copying::{CopyLine, ReservationLine, VerifiedLine};
-pub use info::{InfoLine, MemoryRange};
+pub use info::{InfoLine, KernelInfo, MemoryRange};
 pub use interrupts::{InterruptLine, MalformedInterrupt};
 pub use listing::{DeviceLine, Malformed, RangeLine};
 pub use translation::{FaultLine, Path, TranslationLine};

@@ -1,0 +1,102 @@
+//! ELF core files of physical memory: what `/proc/vmcore` gives, makedumpfile and QEMU write.
+
+mod error;
+mod layout;
+mod notes;
+mod read;
+
+pub use error::{ElfError, ElfErrorKind};
+pub use notes::{Note, NoteError, Notes};
+pub(crate) use read::read;
+
+use crate::segments::Segments;
+use crate::vmcoreinfo::Vmcoreinfo;
+use std::fmt;
+use std::ops::Range;
+
+pub(crate) const MAGIC: [u8; 4] = *b"\x7fELF";
+
+/// What the headers of an ELF image say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Elf {
+    /// The width of addresses in the headers; the machine's may be larger.
+    pub class: ElfClass,
+    /// The byte order of the headers, which is that of the machine.
+    pub byte_order: ByteOrder,
+    /// The kind of processor, e_machine: 62 is x86-64.
+    pub machine: u16,
+    /// Whether makedumpfile says that it could not write all, as on a full disk. What is missing for that reason
+    /// may stand in no header.
+    pub incomplete: bool,
+    /// Size in bytes that the (decompressed) file must have to hold all segments. If it is shorter, it is cut short.
+    pub expected_size: u64,
+    /// Where the notes are.
+    notes: Vec<Range<usize>>,
+}
+
+impl Elf {
+    pub(crate) fn notes<'i>(&'i self, file: &'i [u8]) -> Notes<'i> {
+        Notes::new(file, self.byte_order, &self.notes)
+    }
+
+    pub(crate) fn vmcoreinfo<'i>(&'i self, file: &'i [u8]) -> Option<Vmcoreinfo<'i>> {
+        let mut notes = self.notes(file).filter_map(Result::ok);
+        notes.find(|note| note.name == b"VMCOREINFO").map(|note| Vmcoreinfo::new(note.contents))
+    }
+}
+
+/// An ELF image, read.
+pub(crate) struct Core {
+    pub(crate) segments: Segments,
+    pub(crate) elf: Elf,
+}
+
+/// The width of addresses in an ELF image. [`Display`](fmt::Display) writes `32-bit` or `64-bit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ElfClass {
+    /// ELFCLASS32.
+    Elf32,
+    /// ELFCLASS64.
+    Elf64,
+}
+
+impl fmt::Display for ElfClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Elf32 => "32-bit",
+            Self::Elf64 => "64-bit",
+        })
+    }
+}
+
+/// The byte order of an image. [`Display`](fmt::Display) writes `little-endian` or `big-endian`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ByteOrder {
+    /// The low byte first.
+    Little,
+    /// The high byte first.
+    Big,
+}
+
+impl ByteOrder {
+    fn u32(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
+}
+
+impl fmt::Display for ByteOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Little => "little-endian",
+            Self::Big => "big-endian",
+        })
+    }
+}
+
+fn in_file(offset: usize) -> u64 {
+    u64::try_from(offset).unwrap_or(u64::MAX)
+}

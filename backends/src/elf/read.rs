@@ -1,0 +1,188 @@
+//! From the headers to the memory. What is stored comes before what is missing; otherwise the first in the file wins.
+
+use super::layout::{Layout, Layout32, Layout64, ProgramHeader};
+use super::{Core, Elf, ElfError, ElfErrorKind, MAGIC, in_file};
+use crate::missing::{Covered, Missing, MissingReason};
+use crate::segments::{Segment, Segments};
+use iopt::{PhysAddr, PhysRange};
+use std::ops::Range;
+use zerocopy::FromBytes;
+use zerocopy::byteorder::{BigEndian, LittleEndian};
+
+const IDENT_SIZE: u64 = 16;
+const CORE: u16 = 4;
+const LOAD: u32 = 1;
+const NOTE: u32 = 4;
+/// In e_phnum: there are too many to say it here (PN_XNUM).
+const NUMBER_ELSEWHERE: u16 = 0xffff;
+/// In e_flags: makedumpfile could not write all (DUMP_ELF_INCOMPLETE).
+const INCOMPLETE: u32 = 1;
+
+pub(crate) fn read(file: &[u8]) -> Result<Core, ElfError> {
+    let at = |offset, kind| Err(ElfError { offset, kind });
+    if let Some(&found) = file.first_chunk().filter(|found| **found != MAGIC) {
+        return at(0, ElfErrorKind::BadMagic { found });
+    }
+    let &[_, _, _, _, class, byte_order, version, ..] = file else {
+        let kind = ElfErrorKind::TruncatedHeader { expected: IDENT_SIZE, found: in_file(file.len()) };
+        return at(0, kind);
+    };
+    if version != 1 {
+        return at(6, ElfErrorKind::Version { found: version });
+    }
+    match (class, byte_order) {
+        (1, 1) => Reader::<Layout32<LittleEndian>>::new(file)?.read(),
+        (1, 2) => Reader::<Layout32<BigEndian>>::new(file)?.read(),
+        (2, 1) => Reader::<Layout64<LittleEndian>>::new(file)?.read(),
+        (2, 2) => Reader::<Layout64<BigEndian>>::new(file)?.read(),
+        (1 | 2, found) => at(5, ElfErrorKind::ByteOrder { found }),
+        (found, _) => at(4, ElfErrorKind::Class { found }),
+    }
+}
+
+/// A file of which the table of program headers is known to be there.
+struct Reader<'f, L: Layout> {
+    file: &'f [u8],
+    headers: &'f [L::ProgramHeader],
+    /// Where the table is.
+    start: u64,
+    machine: u16,
+    flags: u32,
+}
+
+/// What the program headers say, each list in the order of the file.
+#[derive(Default)]
+struct Found {
+    present: Vec<Segment>,
+    missing: Vec<Missing>,
+    notes: Vec<Range<usize>>,
+    notes_covered: Covered,
+    expected_size: u64,
+    any_addr: bool,
+}
+
+impl<'f, L: Layout> Reader<'f, L> {
+    fn new(file: &'f [u8]) -> Result<Self, ElfError> {
+        let (raw, _) = L::FileHeader::read_from_prefix(file).map_err(|_| {
+            let (expected, found) = (in_file(size_of::<L::FileHeader>()), in_file(file.len()));
+            ElfError { offset: 0, kind: ElfErrorKind::TruncatedHeader { expected, found } }
+        })?;
+        let header = raw.into();
+        if header.kind != CORE {
+            return Err(ElfError { offset: L::FIELDS.kind, kind: ElfErrorKind::NotACore { found: header.kind } });
+        }
+        let mut number = u32::from(header.program_header_number);
+        if header.program_header_number == NUMBER_ELSEWHERE {
+            let found = header.section_headers;
+            let kind = ElfErrorKind::NoSectionHeader { found };
+            let missing = ElfError { offset: L::FIELDS.section_headers, kind };
+            let bytes = behind(file, found).filter(|_| found != 0).ok_or(missing)?;
+            let (section, _) = L::SectionHeader::read_from_prefix(bytes).map_err(|_| missing)?;
+            number = section.into().info;
+        }
+        let size = in_file(size_of::<L::ProgramHeader>());
+        if number != 0 && u64::from(header.program_header_size) != size {
+            let kind = ElfErrorKind::ProgramHeaderSize { expected: size, found: header.program_header_size };
+            return Err(ElfError { offset: L::FIELDS.program_header_size, kind });
+        }
+        let start = header.program_headers;
+        let headers = match (usize::try_from(number), behind(file, start)) {
+            (Ok(0), _) => Some(&[][..]),
+            (Ok(number), Some(table)) => {
+                <[L::ProgramHeader]>::ref_from_prefix_with_elems(table, number).ok().map(|(headers, _)| headers)
+            }
+            _ => None,
+        };
+        let kind = ElfErrorKind::TruncatedProgramHeaders { number, size, start, end: in_file(file.len()) };
+        let headers = headers.ok_or(ElfError { offset: L::FIELDS.program_headers, kind })?;
+        Ok(Self { file, headers, start, machine: header.machine, flags: header.flags })
+    }
+
+    fn read(&self) -> Result<Core, ElfError> {
+        let mut found = Found::default();
+        let size = in_file(size_of::<L::ProgramHeader>());
+        for (index, raw) in (0u64..).zip(self.headers) {
+            let header: ProgramHeader = (*raw).into();
+            match header.kind {
+                LOAD if header.addr != L::MAX_ADDRESS && (header.memory_size, header.file_size) != (0, 0) => {
+                    let offset = self.start.saturating_add(index.saturating_mul(size));
+                    self.load(&header, &mut found)
+                        .map_err(|(field, kind)| ElfError { offset: offset.saturating_add(field), kind })?;
+                }
+                NOTE => self.note(&header, &mut found),
+                _ => {}
+            }
+        }
+        let Found { present, missing, notes, expected_size, any_addr, .. } = found;
+        let at_table = |kind| ElfError { offset: self.start, kind };
+        if present.is_empty() && missing.is_empty() {
+            let number = u32::try_from(self.headers.len()).unwrap_or(u32::MAX);
+            return Err(at_table(ElfErrorKind::NoMemory { number }));
+        }
+        let incomplete = self.flags & INCOMPLETE != 0;
+        let (class, byte_order) = (L::CLASS, L::BYTE_ORDER);
+        let elf = Elf { class, byte_order, machine: self.machine, incomplete, expected_size, notes };
+        if !any_addr && elf.vmcoreinfo(self.file).is_none() {
+            return Err(at_table(ElfErrorKind::NoPhysicalAddresses));
+        }
+        Ok(Core { segments: Segments::overlaid(present, missing), elf })
+    }
+
+    /// Memory: first what is stored, then what the end of the file takes away, then what is not stored.
+    fn load(&self, header: &ProgramHeader, found: &mut Found) -> Result<(), (u64, ElfErrorKind)> {
+        let &ProgramHeader { addr, file_size, memory_size, .. } = header;
+        if file_size > memory_size {
+            return Err((L::FIELDS.file_size, ElfErrorKind::FileSize { file_size, memory_size }));
+        }
+        let behind_first = memory_size.saturating_sub(1);
+        if addr.checked_add(behind_first).is_none() {
+            let (start, size) = (PhysAddr(addr), memory_size);
+            return Err((L::FIELDS.addr, ElfErrorKind::Wraps { start, size }));
+        }
+        found.any_addr |= addr != 0;
+        let stored = self.stored(header, found);
+        let stored_size = in_file(stored.len());
+        if let Some(range) = part(addr, 0, stored_size) {
+            found.present.push(Segment { range, offset: stored.start });
+        }
+        let missing = [
+            (part(addr, stored_size, file_size), MissingReason::Truncated),
+            (part(addr, file_size, memory_size), MissingReason::Excluded),
+        ];
+        found.missing.extend(missing.into_iter().filter_map(|(range, reason)| Some(Missing { range: range?, reason })));
+        Ok(())
+    }
+
+    /// Notes that overlap earlier ones are left out: a file of many headers would have them read again and again.
+    fn note(&self, header: &ProgramHeader, found: &mut Found) {
+        let stored = self.stored(header, found);
+        if let Some(last) = stored.end.checked_sub(1).filter(|_| !stored.is_empty()) {
+            let whole = in_file(stored.start)..=in_file(last);
+            if found.notes_covered.add(whole.clone()) == [whole] {
+                found.notes.push(stored);
+            }
+        }
+    }
+
+    /// Which bytes of the file a segment has, up to the end of the file.
+    fn stored(&self, header: &ProgramHeader, found: &mut Found) -> Range<usize> {
+        if header.file_size == 0 {
+            return 0..0;
+        }
+        let end = header.offset.saturating_add(header.file_size);
+        found.expected_size = found.expected_size.max(end);
+        let [start, end] = [header.offset, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        start.min(self.file.len())..end.min(self.file.len())
+    }
+}
+
+/// The memory from `from` to `to`, exclusive, behind `addr`; `None` if that is none.
+fn part(addr: u64, from: u64, to: u64) -> Option<PhysRange> {
+    let last = to.checked_sub(1).filter(|last| from <= *last)?;
+    PhysRange::new(PhysAddr(addr.checked_add(from)?), PhysAddr(addr.checked_add(last)?))
+}
+
+/// The file from `offset` on.
+fn behind(file: &[u8], offset: u64) -> Option<&[u8]> {
+    file.get(usize::try_from(offset).ok()?..)
+}
