@@ -28,7 +28,9 @@ mod bytes;
 mod compressed;
 mod detect;
 mod error;
+mod flattened;
 mod image;
+mod kdump;
 mod lime;
 mod mapping;
 mod new_pages;
@@ -40,7 +42,11 @@ mod segments;
 pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
 pub use detect::{Format, UnknownFormat, UnsupportedFormat};
 pub use error::{OpenError, OpenErrorKind};
+pub use flattened::FlattenedErrorKind;
 pub use image::Image;
+pub use kdump::{
+    Kdump, KdumpError, KdumpErrorKind, KdumpHeader, KdumpPageError, KdumpPageErrorKind, KdumpPart, PageCompression,
+};
 pub use lime::{LimeError, LimeErrorKind};
 pub use new_pages::NewPages;
 pub use options::{OpenOptions, open, open_as};
