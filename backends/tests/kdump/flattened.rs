@@ -1,8 +1,11 @@
 //! Flattened dumps: the same file in records.
 
 use crate::builder::{Builder, absent, refused};
-use iopt::memory::ReadErrorKind;
+use crate::damage::Random;
+use iopt::PhysAddr;
+use iopt::memory::{Page, ReadErrorKind};
 use iopt_backends::{FlattenedErrorKind, Kdump, KdumpErrorKind, KdumpPageErrorKind, KdumpPart};
+use zerocopy::IntoBytes;
 
 fn header() -> Vec<u8> {
     let mut stream = b"makedumpfile\0\0\0\0".to_vec();
@@ -65,6 +68,34 @@ fn later_records_lie_over_earlier_ones() {
     let dump = Kdump::from_bytes(stream).unwrap();
     [0, 1, 63, 69999].into_iter().for_each(|pfn| builder.check(&dump, pfn));
     assert_eq!(dump.vmcoreinfo().unwrap().as_deref(), Some(&b"A=1\n"[..]));
+}
+
+/// Many records over the pages' bytes, and the same written one after the other.
+#[test]
+fn records_anywhere_are_as_if_written_one_after_the_other() {
+    let mut random = Random(11);
+    let builder = Builder::new().plain(0..8);
+    for round in 0..60u32 {
+        let mut file = builder.build();
+        let data = builder.descriptors() + 8 * 24;
+        let mut stream = header();
+        record(&mut stream, 0, &file);
+        for index in 0..1 + round * 3 {
+            let start = data + random.below(file.len() - data);
+            let longest = [2, 100, 9000][random.below(3)];
+            let size = random.below(longest).min(file.len() - start);
+            let bytes = vec![index as u8; size];
+            file[start..start + size].copy_from_slice(&bytes);
+            record(&mut stream, start, &bytes);
+        }
+        end(&mut stream);
+        let dump = Kdump::from_bytes(stream).unwrap();
+        for (pfn, expected) in (0..).zip(file[data..].chunks(4096)) {
+            let mut page = Page::ZERO;
+            dump.read(PhysAddr(pfn << 12), &mut page).unwrap();
+            assert!(page.as_bytes() == expected, "{round} {pfn}");
+        }
+    }
 }
 
 #[test]

@@ -11,9 +11,11 @@
 )]
 
 mod builder;
+mod cached;
 mod captures;
 mod damage;
 mod flattened;
 mod headers;
 mod pages;
 mod parts;
+mod sparse;
