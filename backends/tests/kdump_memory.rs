@@ -60,6 +60,16 @@ fn capture(name: &str) -> Vec<u8> {
     OpenOptions::new().format(Format::Raw).open(path).unwrap().as_bytes().to_vec()
 }
 
+/// A frame of 1000 sequences, each of a literal and the longest match, in which nothing looks too large for a page.
+fn bomb() -> Vec<u8> {
+    let literals = [0x05 | (1000u16 << 4).to_le_bytes()[0], (1000u16 << 4).to_le_bytes()[1], 7];
+    // RLE for all: a literal, the last offset, and matches of 65539 + 16 bits.
+    let sequences = [128 + 3, 232, 0x54, 1, 0, 52];
+    let block = [&literals[..], &sequences, &[0xff; 2000], &[1]].concat();
+    let header = (u32::try_from(block.len()).unwrap() << 3 | 4 | 1).to_le_bytes();
+    [b"\x28\xb5\x2f\xfd\x00\x30", &header[..3], &block].concat()
+}
+
 // One test: what another thread allocates would count.
 #[test]
 fn no_more_is_allocated_than_the_file_holds() {
@@ -81,4 +91,16 @@ fn no_more_is_allocated_than_the_file_holds() {
             }
         }
     }
+    // What the documentation admits.
+    let mut file = capture("zstd");
+    let at = file.len();
+    file.extend(bomb());
+    // The descriptor of the first page that is compressed.
+    let descriptors = 8 * 4096;
+    let first = (descriptors..).step_by(24).find(|at| file[at + 12] == 0x20).unwrap();
+    file[first..first + 8].copy_from_slice(&u64::try_from(at).unwrap().to_le_bytes());
+    let size = u32::try_from(file.len() - at).unwrap();
+    file[first + 8..first + 12].copy_from_slice(&size.to_le_bytes());
+    let found = most(&file);
+    assert!((100 << 20..384 << 20).contains(&found), "{found}");
 }

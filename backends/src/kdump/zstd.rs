@@ -2,7 +2,8 @@
 //!
 //! The decoder bounds neither a block nor the window, so a frame is looked through first: what it announces must fit
 //! a page. What then is left to a frame made for the purpose is matches that are longer than they should be: each of
-//! at most a third of a page's bytes takes up to 128 KiB, 171 MiB for a page of 4 KiB, until the page is refused.
+//! at most a third of a page's bytes gives up to 128 KiB. For a page of 4 KiB that is 171 MiB, in a buffer of 256 MiB
+//! beside the one of 128 MiB that it grew out of, until the page is refused.
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::Read;

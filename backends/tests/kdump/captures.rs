@@ -131,3 +131,19 @@ fn the_headers_are_told() {
         assert!(vmcoreinfo.starts_with(b"OSRELEASE=6.12.117"), "{name}: {:?}", vmcoreinfo.escape_ascii().to_string());
     }
 }
+
+/// QEMU's own, which writes flattened streams.
+#[test]
+fn every_page_of_a_dump_by_qemu_is_that_of_the_lime_image() {
+    let case = path("../legacy-pt");
+    let lime = iopt_backends::open(case.join("mem.lime.xz")).unwrap();
+    let stream = OpenOptions::new().format(Format::Raw).open(case.join("mem.kdump-zlib.xz")).unwrap();
+    let dump = Kdump::from_bytes(stream.as_bytes().to_vec()).unwrap();
+    assert!(dump.is_flattened());
+    assert_eq!(pages(&dump), pages(&lime));
+    for addr in pages(&lime) {
+        let mut page = Page::ZERO;
+        dump.read_page(addr, &mut page).unwrap();
+        assert_eq!(page.as_bytes(), lime.lend_page(addr).unwrap().as_bytes(), "{addr}");
+    }
+}
