@@ -2,10 +2,10 @@
 
 use crate::builder::Builder;
 use crate::captures::{NAMES, bytes};
-use crate::pages::{ALL, lzo};
+use crate::pages::ALL;
 use iopt::memory::{Page, PhysReader, ranges};
 use iopt::{PhysAddr, PhysRange};
-use iopt_backends::{Kdump, KdumpPageErrorKind};
+use iopt_backends::Kdump;
 
 /// Reads everything, and says how many pages could be read.
 fn read_all(dump: &Kdump) -> u64 {
@@ -116,32 +116,5 @@ fn changed_bytes_of_headers_do_no_harm() {
         if let Ok(dump) = Kdump::from_bytes(bytes) {
             read_all(&dump);
         }
-    }
-}
-
-/// Literals, then `codes`, then the end.
-fn lzo_codes(codes: &[u8]) -> Vec<u8> {
-    let mut stream = lzo(&(0..=255).collect::<Vec<u8>>());
-    stream.truncate(stream.len() - 3);
-    stream.extend(codes);
-    [stream, vec![17, 0, 0]].concat()
-}
-
-/// 256 literals, and 3840 bytes by each kind of match.
-#[test]
-fn invalid_lzo_matches_before_the_start() {
-    let fill = |code: &[u8]| Builder::new().stored(5, 2, lzo_codes(code)).open();
-    // A length of 31 + 14 * 255 + 237 + 2, at a distance that the last two bytes of the code give.
-    let long = |distance: u16| [[32].as_slice(), &[0; 14], &[237], &((distance - 1) << 2).to_le_bytes()].concat();
-    let mut page = Page::ZERO;
-    for distance in [1, 2, 3, 255, 256] {
-        fill(&long(distance)).read_page(PhysAddr(0x5000), &mut page).unwrap();
-        let mut expected: Vec<u8> = (0..=255).collect();
-        (0..3840).for_each(|_| expected.push(expected[expected.len() - usize::from(distance)]));
-        assert_eq!(zerocopy::IntoBytes::as_bytes(&page), expected, "{distance}");
-    }
-    for code in [long(257), long(0x4000), vec![16, 0, 0], vec![64, 0], vec![0, 0], vec![]] {
-        let error = fill(&code).read(PhysAddr(0x5000), &mut page).unwrap_err();
-        assert!(matches!(error.kind, KdumpPageErrorKind::Damaged { .. }), "{code:?}");
     }
 }

@@ -16,6 +16,7 @@ mod captures;
 mod damage;
 mod flattened;
 mod headers;
+mod lzo;
 mod pages;
 mod parts;
 mod sparse;

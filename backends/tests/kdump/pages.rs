@@ -145,6 +145,17 @@ fn invalid_pages_of_another_length_or_cut_short() {
 }
 
 #[test]
+fn invalid_checksums() {
+    let builder = Builder::new();
+    let content = half_equal(&builder, 5);
+    for (flags, mut stored, back) in [(ZLIB, zlib(&content), 1), (ZSTD, zstd(&content), 1)] {
+        let at = stored.len() - back;
+        stored[at] ^= 1;
+        assert!(damaged(&builder, flags, stored), "{flags:#x}");
+    }
+}
+
+#[test]
 fn invalid_descriptors() {
     let builder = Builder { status: 8, ..Builder::new() }.plain([5, 6]);
     let valid = builder.build();
