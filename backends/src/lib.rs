@@ -30,7 +30,9 @@ mod compressed;
 mod detect;
 mod elf;
 mod error;
+mod flattened;
 mod image;
+mod kdump;
 mod lime;
 mod mapping;
 mod missing;
@@ -45,7 +47,11 @@ pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
 pub use detect::{Format, UnknownFormat, UnsupportedFormat};
 pub use elf::{ByteOrder, Elf, ElfClass, ElfError, ElfErrorKind, Note, NoteError, Notes};
 pub use error::{OpenError, OpenErrorKind};
+pub use flattened::FlattenedErrorKind;
 pub use image::Image;
+pub use kdump::{
+    Kdump, KdumpError, KdumpErrorKind, KdumpHeader, KdumpPageError, KdumpPageErrorKind, KdumpPart, PageCompression,
+};
 pub use lime::{LimeError, LimeErrorKind};
 pub use missing::{Missing, MissingReason};
 pub use new_pages::NewPages;

@@ -1,0 +1,158 @@
+mod bitmap;
+mod cache;
+mod error;
+mod header;
+mod layout;
+mod lzo;
+mod page;
+mod read;
+mod source;
+mod zstd;
+
+pub use error::{KdumpError, KdumpErrorKind, KdumpPageError, KdumpPageErrorKind, KdumpPart, PageCompression};
+pub use header::KdumpHeader;
+
+use crate::bytes::Bytes;
+use bitmap::{Bitmap, Ranks};
+use cache::Cache;
+use header::{parse, truncated};
+use source::Source;
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A kdump-compressed file (also called diskdump), as makedumpfile and QEMU write it, plain or flattened.
+///
+/// A page that is stored plain is lent. A compressed one is decompressed when it is asked for, and kept: the last
+/// 4 MiB of them, so a walk that comes back to its tables finds them.
+///
+/// | a page | reads as |
+/// |---|---|
+/// | that was no memory | [`Hole`] |
+/// | that the filter left out, or that another file of a split dump has | [`Excluded`] |
+/// | that was lost because the dump was not finished | [`Io`]: no filter meant to leave it out |
+/// | that is damaged, or not in the file | [`Io`] |
+///
+/// [`read`](Self::read) tells more about it.
+///
+/// [`Hole`]: iopt::memory::ReadErrorKind::Hole
+/// [`Excluded`]: iopt::memory::ReadErrorKind::Excluded
+/// [`Io`]: iopt::memory::ReadErrorKind::Io
+///
+/// # Memory
+/// Nothing but the headers and the bitmaps is looked at before a page is asked for. What is kept is 1/64 of the
+/// second bitmap and 4 MiB of pages; of a flattened dump also up to 48 bytes for each of its records, four times that
+/// while it is opened, and the bitmaps if they lie in several. Whatever a header says, no more is allocated for it
+/// than the file holds. While a page is decompressed it takes its own size twice; zstd takes up to 8 MiB more.
+///
+/// One gap is known: a page of 4 KiB in zstd that was made for the purpose takes up to 384 MiB for a moment, and one
+/// of 64 KiB sixteen times that, before it is refused. The decoder for Rust 1.85 does not bound matches.
+#[derive(Debug)]
+pub struct Kdump {
+    source: Source,
+    header: KdumpHeader,
+    memory: Bitmap,
+    /// Absent in old dumps, where all memory is in the file.
+    dumped: Option<Bitmap>,
+    ranks: Ranks,
+    /// The page frames that this file has.
+    part: Range<u64>,
+    /// How many pages were dumped before those of this file.
+    rank_of_part: u64,
+    descriptors: u64,
+    vmcoreinfo: Option<(u64, u64)>,
+    /// The size of a page is 1 << this.
+    shift: u32,
+    cache: Mutex<Cache>,
+    decompressions: AtomicU64,
+}
+
+impl Kdump {
+    /// Reads a kdump-compressed file that is in memory already.
+    ///
+    /// # Errors
+    /// [`KdumpErrorKind`] tells what is malformed: headers that make no sense, or bitmaps that are cut short. A file
+    /// that ends behind its bitmaps is read as far as it goes.
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, KdumpError> {
+        Self::new(Bytes::Memory(bytes.into()))
+    }
+
+    pub(crate) fn new(bytes: Bytes) -> Result<Self, KdumpError> {
+        let source = Source::new(bytes)?;
+        let parsed = parse(&source)?;
+        let header = parsed.header;
+        let half = parsed.bitmap_bytes / 2;
+        let bitmap = |part, offset, length| {
+            let missing = || truncated(offset, part, length, source.available(offset, length));
+            Bitmap::new(&source, offset, length).ok_or_else(missing)
+        };
+        let (memory, dumped) = if parsed.single {
+            (bitmap(KdumpPart::Memory, parsed.bitmap, parsed.bitmap_bytes)?, None)
+        } else {
+            let second = parsed.bitmap.saturating_add(half);
+            (bitmap(KdumpPart::Memory, parsed.bitmap, half)?, Some(bitmap(KdumpPart::Dumped, second, half)?))
+        };
+        let shift = header.block_size.trailing_zeros();
+        // Frames that no 64-bit address reaches are not there.
+        let frames = header.max_mapnr.min(u64::MAX.wrapping_shr(shift).saturating_add(1));
+        let words = dumped.as_ref().unwrap_or(&memory).words(&source);
+        let ranks = Ranks::new(words);
+        let part = header.part.clone().map_or(0..frames, |part| part.start.min(frames)..part.end.min(frames));
+        let rank_of_part = ranks.rank(words, part.start).unwrap_or(0);
+        Ok(Self {
+            memory,
+            dumped,
+            ranks,
+            part,
+            rank_of_part,
+            descriptors: parsed.descriptors,
+            vmcoreinfo: parsed.vmcoreinfo,
+            shift,
+            cache: Mutex::new(Cache::new()),
+            decompressions: AtomicU64::new(0),
+            header,
+            source,
+        })
+    }
+
+    /// What the headers say.
+    #[must_use]
+    pub fn header(&self) -> &KdumpHeader {
+        &self.header
+    }
+
+    /// Whether the file is flattened: a stream of records.
+    #[must_use]
+    pub fn is_flattened(&self) -> bool {
+        matches!(self.source, Source::Flattened(_))
+    }
+
+    /// Whether the file is flattened and ends before its last record: pages may be lost.
+    #[must_use]
+    pub fn is_stream_truncated(&self) -> bool {
+        matches!(&self.source, Source::Flattened(flattened) if flattened.truncated())
+    }
+
+    /// The bytes of the file as they are, flattened or not.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.source.bytes().as_slice()
+    }
+
+    /// The VMCOREINFO of the dumped kernel, lines of `KEY=value`, if the header has its place.
+    ///
+    /// # Errors
+    /// [`KdumpErrorKind::Truncated`] if it is not in the file.
+    pub fn vmcoreinfo(&self) -> Result<Option<Cow<'_, [u8]>>, KdumpError> {
+        let Some((offset, size)) = self.vmcoreinfo else { return Ok(None) };
+        let missing = || truncated(offset, KdumpPart::Vmcoreinfo, size, self.source.available(offset, size));
+        self.source.get(offset, size).map(Some).ok_or_else(missing)
+    }
+
+    /// How many pages were decompressed so far. A page that is lent, or that is still kept, is not counted again.
+    #[must_use]
+    pub fn decompressions(&self) -> u64 {
+        self.decompressions.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,94 @@
+use crate::bytes::Bytes;
+use crate::flattened::{self, Flattened, FlattenedError};
+use std::borrow::Cow;
+
+/// The bytes of a dump, by their offset in its file.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Plain(Bytes),
+    Flattened(Flattened),
+}
+
+impl Source {
+    pub(crate) fn new(bytes: Bytes) -> Result<Self, FlattenedError> {
+        if bytes.as_slice().starts_with(&flattened::SIGNATURE) {
+            return Flattened::new(bytes).map(Self::Flattened);
+        }
+        Ok(Self::Plain(bytes))
+    }
+
+    /// Behind the last byte that is there.
+    pub(crate) fn end(&self) -> u64 {
+        match self {
+            Self::Plain(bytes) => u64::try_from(bytes.as_slice().len()).unwrap_or(u64::MAX),
+            Self::Flattened(flattened) => flattened.end(),
+        }
+    }
+
+    /// The bytes as they were given.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Flattened(flattened) => flattened.bytes(),
+        }
+    }
+
+    /// The bytes from `offset` on that lie side by side in memory; empty if there are none.
+    fn run(&self, offset: u64) -> &[u8] {
+        match self {
+            Self::Plain(bytes) => {
+                usize::try_from(offset).ok().and_then(|offset| bytes.as_slice().get(offset..)).unwrap_or_default()
+            }
+            Self::Flattened(flattened) => flattened.run(offset),
+        }
+    }
+
+    /// `length` bytes, if they lie side by side in memory.
+    #[inline]
+    pub(crate) fn borrow(&self, offset: u64, length: usize) -> Option<&[u8]> {
+        self.run(offset).get(..length)
+    }
+
+    /// How many bytes are there from `offset` on without a gap, but `most` at most.
+    pub(crate) fn available(&self, offset: u64, most: u64) -> u64 {
+        let mut found = 0u64;
+        while found < most {
+            let run = self.run(offset.saturating_add(found)).len();
+            if run == 0 {
+                break;
+            }
+            found = found.saturating_add(u64::try_from(run).unwrap_or(u64::MAX));
+        }
+        found.min(most)
+    }
+
+    /// Fills `to` with the bytes from `offset` on, if they are all there.
+    pub(crate) fn read_at(&self, mut offset: u64, mut to: &mut [u8]) -> Option<()> {
+        while !to.is_empty() {
+            let run = self.run(offset);
+            let length = run.len().min(to.len());
+            if length == 0 {
+                return None;
+            }
+            let (piece, rest) = to.split_at_mut_checked(length)?;
+            piece.copy_from_slice(run.get(..length)?);
+            offset = offset.checked_add(u64::try_from(length).ok()?)?;
+            to = rest;
+        }
+        Some(())
+    }
+
+    /// `length` bytes, borrowed where that can be. No more is allocated than is there.
+    pub(crate) fn get(&self, offset: u64, length: u64) -> Option<Cow<'_, [u8]>> {
+        let size = usize::try_from(length).ok()?;
+        if let Some(bytes) = self.borrow(offset, size) {
+            return Some(Cow::Borrowed(bytes));
+        }
+        if self.available(offset, length) < length {
+            return None;
+        }
+        let mut bytes = vec![0; size];
+        self.read_at(offset, &mut bytes)?;
+        Some(Cow::Owned(bytes))
+    }
+}
