@@ -149,6 +149,44 @@ fn a_loop_is_left_out_on_every_path() {
     assert_eq!(trial.iovas.of(7), expected);
 }
 
+/// The upper half of a signed input is the end of the space, for the domain that comes second too.
+#[test]
+fn a_full_first_stage_is_reserved_in_two_halves_for_every_domain() {
+    const USER: u64 = 0x27;
+    let mut tables = Builder::new();
+    tables.context(SOURCE, 0, 8 | 1, 0);
+    let [top, three, two] = [(); 3].map(|()| tables.table(1));
+    for index in 0..512 {
+        tables.words.set(top + 8 * index, three | USER).set(three + 8 * index, two | USER);
+        tables.words.set(two + 8 * index, index << 21 | 0x80 | USER);
+    }
+    for number in 0..2 {
+        let [word, _, third] = first_stage(top, 4);
+        tables.pasid(SOURCE, Pasid(number), [word, 7 + u64::from(number), third]);
+    }
+    let trial = Trial::new(&tables.words, &[scalable()], &COPY).unwrap();
+    for domain in [7, 8] {
+        assert_eq!(trial.iovas.of(domain), [(0, (1 << 47) - 1), (!0 << 47, u64::MAX)], "{domain}");
+    }
+}
+
+/// Tables with nothing in them, or nothing that lets a request through, need no second look.
+#[test]
+fn what_maps_nothing_is_not_looked_at_again() {
+    let mut tables = Builder::new();
+    tables.context(SOURCE, 0, 8 | 1, 0);
+    let [top, three, two, one, empty] = [(); 5].map(|()| tables.table(1));
+    for index in 0..512 {
+        // Present and writable, and not for users.
+        tables.words.set(one + 8 * index, 0x7023).set(two + 8 * index, if index % 2 == 0 { one } else { empty } | 0x27);
+        tables.words.set(three + 8 * index, two | 0x27).set(top + 8 * index, three | 0x27);
+    }
+    let [word, domain, third] = first_stage(top, 4);
+    tables.pasid(SOURCE, Pasid(0), [word, domain, third]);
+    let trial = Trial::new(&tables.words, &[scalable()], &Options { max_rereads: 0, ..COPY }).unwrap();
+    assert_eq!((trial.problems.as_slice(), trial.iovas.of(7)), (&[][..], vec![]));
+}
+
 #[test]
 fn what_is_refused_in_a_table_on_two_paths_is_told_once() {
     let mut tables = full([RW; 2], [RW; 2]);

@@ -73,7 +73,7 @@ impl Copied {
     pub(super) fn value(&self) -> u64 {
         let below = match self.below {
             Below::Various => 0,
-            Below::Nothing => 1,
+            Below::Nothing | Below::All(Permissions::NONE) => 1,
             Below::All(Permissions::READ) => 2,
             Below::All(Permissions::WRITE) => 3,
             Below::All(_) => 4,

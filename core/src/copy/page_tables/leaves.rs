@@ -58,9 +58,8 @@ impl<F: Format> Leaves<'_, '_, F> {
         match survey.uniform(from, masks) {
             _ if !look => Below::Various,
             _ if survey.is_empty() => Below::Nothing,
-            Some(raw) => match (self.format.decode(&shape, raw), self.format.permissions(raw)) {
-                (Entry::Leaf(_), Permissions::NONE) => Below::Nothing,
-                (Entry::Leaf(_), permissions) => Below::All(permissions),
+            Some(raw) => match self.format.decode(&shape, raw) {
+                Entry::Leaf(_) => Below::All(self.format.permissions(raw)),
                 _ => Below::Nothing,
             },
             None => Below::Various,

@@ -197,8 +197,8 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
                     self.copier.images.point(level, index, shape.table_address, copy);
                     self.copier.plan.shared = self.copier.plan.shared.wrapping_add(1);
                 }
-                let inside = self.find(level.wrapping_sub(1), next, below, place)?;
-                (!inside).then_some(below)
+                self.find(level.wrapping_sub(1), next, below, place)?;
+                Some(below)
             }
             Arrived::Lost(defect) => {
                 let fault = tree.fault(tree.stage.unreadable(), defect.into(), place(self));
