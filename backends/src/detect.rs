@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// How an image says which physical address a byte has.
 ///
-/// [`Display`](fmt::Display) and [`FromStr`] use the names `raw`, `lime` and `elf`.
+/// [`Display`](fmt::Display) and [`FromStr`] use the names `raw`, `lime`, `elf` and `kdump`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -21,10 +21,13 @@ pub enum Format {
     /// (all ones) are left out; a file that has address 0 in all of them and no VMCOREINFO is refused. What the file
     /// should have and has not, [`Image::missing`](crate::Image::missing) tells.
     Elf,
+    /// kdump-compressed, also called diskdump, as makedumpfile and QEMU write it; also in a flattened stream. See
+    /// [`Kdump`](crate::Kdump).
+    Kdump,
 }
 
 impl Format {
-    const ALL: [Self; 3] = [Self::Raw, Self::Lime, Self::Elf];
+    const ALL: [Self; 4] = [Self::Raw, Self::Lime, Self::Elf, Self::Kdump];
 
     /// The name, as on the command line.
     #[must_use]
@@ -33,6 +36,7 @@ impl Format {
             Self::Raw => "raw",
             Self::Lime => "lime",
             Self::Elf => "elf",
+            Self::Kdump => "kdump",
         }
     }
 }
@@ -53,19 +57,13 @@ impl FromStr for Format {
 
 /// No format has this name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("expected raw, lime or elf as the format, found {0:?}")]
+#[error("expected raw, lime, elf or kdump as the format, found {0:?}")]
 pub struct UnknownFormat(pub String);
 
 /// A format that is recognised by its first bytes, but not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum UnsupportedFormat {
-    /// kdump-compressed, also called diskdump.
-    #[error("a kdump-compressed file")]
-    Kdump,
-    /// makedumpfile's flattened form of a kdump-compressed or ELF file.
-    #[error("a flattened makedumpfile dump")]
-    Flattened,
     /// AVML, version 2.
     #[error("an AVML image")]
     Avml,
@@ -77,10 +75,9 @@ pub enum UnsupportedFormat {
     Gzip,
 }
 
-const UNSUPPORTED: [(&[u8], UnsupportedFormat); 7] = [
-    (b"KDUMP   ", UnsupportedFormat::Kdump),
-    (b"DISKDUMP", UnsupportedFormat::Kdump),
-    (b"makedumpfile", UnsupportedFormat::Flattened),
+const KDUMP: [&[u8]; 3] = [b"KDUMP   ", b"DISKDUMP", b"makedumpfile"];
+
+const UNSUPPORTED: [(&[u8], UnsupportedFormat); 4] = [
     (b"AVML", UnsupportedFormat::Avml),
     (b"PAGEDU64", UnsupportedFormat::Windows),
     (b"PAGEDUMP", UnsupportedFormat::Windows),
@@ -106,6 +103,10 @@ impl Content {
         }
         if bytes.starts_with(&elf::MAGIC) {
             return Self::Image(Format::Elf);
+        }
+        // A flattened stream may hold another format: the parser refuses it.
+        if KDUMP.iter().any(|magic| bytes.starts_with(magic)) {
+            return Self::Image(Format::Kdump);
         }
         let unsupported = UNSUPPORTED.iter().find(|(magic, _)| bytes.starts_with(magic));
         unsupported.map_or(Self::Image(Format::Raw), |(_, format)| Self::Unsupported(*format))

@@ -1,6 +1,7 @@
 use crate::compressed::Compression;
 use crate::detect::UnsupportedFormat;
 use crate::elf::ElfError;
+use crate::kdump::KdumpError;
 use crate::lime::LimeError;
 use std::io;
 use std::path::PathBuf;
@@ -30,13 +31,15 @@ pub enum OpenErrorKind {
     #[error("can't be mapped into memory: {0}")]
     Map(io::Error),
     /// There are no bytes, or none are left after decompression.
-    #[error("expected a raw, LiME or ELF image, found an empty file")]
+    #[error("expected a raw, LiME, ELF or kdump image, found an empty file")]
     Empty,
     /// A format that is recognised, but not read.
-    #[error("this is {0}, which iopt does not read yet; expected a raw, LiME or ELF image")]
+    #[error("this is {0}, which iopt does not read yet; expected a raw, LiME, ELF or kdump image")]
     Unsupported(UnsupportedFormat),
     /// What was decompressed is compressed again.
-    #[error("expected a raw, LiME or ELF image in the {outer} stream, found {inner}: only one compression is undone")]
+    #[error(
+        "expected a raw, LiME, ELF or kdump image in the {outer} stream, found {inner}: only one compression is undone"
+    )]
     CompressedTwice {
         /// What the file is.
         outer: Compression,
@@ -81,4 +84,7 @@ pub enum OpenErrorKind {
     /// The ELF image is malformed, or holds no physical memory.
     #[error(transparent)]
     Elf(#[from] ElfError),
+    /// The kdump-compressed image is malformed.
+    #[error(transparent)]
+    Kdump(#[from] KdumpError),
 }

@@ -2,6 +2,7 @@ use crate::bytes::Bytes;
 use crate::compressed::Compression;
 use crate::detect::Format;
 use crate::elf::{ByteOrder, Elf, Notes};
+use crate::kdump::Kdump;
 use crate::missing::Missing;
 use crate::prefetch::prefetch;
 use crate::segments::Segments;
@@ -22,6 +23,10 @@ pub struct Image {
     pub(crate) compression: Option<Compression>,
     pub(crate) size: u64,
     pub(crate) elf: Option<Elf>,
+    /// Has all of the memory, where pages are compressed one by one; there are no segments then.
+    pub(crate) kdump: Option<Box<Kdump>>,
+    /// The VMCOREINFO of that, which may lie in parts in the file.
+    pub(crate) kdump_info: Option<Vec<u8>>,
 }
 
 impl Image {
@@ -40,7 +45,7 @@ impl Image {
     /// The bytes of the image as they lie in the file, decompressed.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.as_slice()
+        self.kdump.as_ref().map_or(self.bytes.as_slice(), |kdump| kdump.as_bytes())
     }
 
     /// Size in bytes of the file, or of the bytes, as they were given: before any decompression.
@@ -65,6 +70,12 @@ impl Image {
         self.elf.as_ref()
     }
 
+    /// What the headers say and what became of its pages, if the image is of [`Format::Kdump`].
+    #[must_use]
+    pub fn kdump(&self) -> Option<&Kdump> {
+        self.kdump.as_deref()
+    }
+
     /// The notes, in the order of the file; none in a format that has none.
     ///
     /// ```
@@ -85,7 +96,10 @@ impl Image {
     /// What the Linux kernel in the image tells about itself, if it does; of several notes the first.
     #[must_use]
     pub fn vmcoreinfo(&self) -> Option<Vmcoreinfo<'_>> {
-        self.elf.as_ref()?.vmcoreinfo(self.as_bytes())
+        match (&self.elf, &self.kdump_info) {
+            (Some(elf), _) => elf.vmcoreinfo(self.as_bytes()),
+            (None, info) => info.as_deref().map(Vmcoreinfo::new),
+        }
     }
 }
 
@@ -98,13 +112,19 @@ impl PhysReader for Image {
                 page.clone_from(lent);
                 Ok(())
             }
-            None => self.segments.copy(self.bytes.as_slice(), addr, page),
+            None => match &self.kdump {
+                Some(kdump) => kdump.read_page(addr, page),
+                None => self.segments.copy(self.bytes.as_slice(), addr, page),
+            },
         }
     }
 
     #[inline]
     fn lend_page(&self, addr: PhysAddr) -> Option<&Page> {
-        self.segments.lend(self.bytes.as_slice(), addr)
+        match self.segments.lend(self.bytes.as_slice(), addr) {
+            Some(page) => Some(page),
+            None => self.kdump.as_ref()?.lend_page(addr),
+        }
     }
 
     #[inline]
@@ -115,6 +135,9 @@ impl PhysReader for Image {
     }
 
     fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
-        self.segments.next_range(from)
+        match &self.kdump {
+            Some(kdump) => kdump.next_range(from),
+            None => self.segments.next_range(from),
+        }
     }
 }

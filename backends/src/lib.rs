@@ -6,11 +6,12 @@
 //! | format | recognised by | physical addresses come from |
 //! |---|---|---|
 //! | ELF core file (vmcore), 32 and 64 bits, either byte order | `\x7fELF` at the start | the program headers |
+//! | kdump-compressed (diskdump), flattened or not | `KDUMP   `, `DISKDUMP` or `makedumpfile` at the start | the page descriptors |
 //! | LiME, version 1, little-endian | `EMiL` at the start | the header before each range |
 //! | raw | nothing: what no other format claims | the offset in the file |
 //!
 //! Each may be compressed, once, with xz or zstd: it is then decompressed into memory, up to
-//! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (kdump, AVML and others, see
+//! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (AVML and others, see
 //! [`UnsupportedFormat`]) are refused by name.
 //!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.

@@ -3,6 +3,8 @@ use crate::compressed::DEFAULT_DECOMPRESSED_LIMIT;
 use crate::detect::{Content, Format};
 use crate::error::{OpenError, OpenErrorKind};
 use crate::image::Image;
+use crate::kdump::Kdump;
+use crate::segments::Segments;
 use crate::{elf, lime, raw};
 use std::borrow::Cow;
 use std::path::Path;
@@ -115,15 +117,25 @@ impl OpenOptions {
                 return Err(OpenErrorKind::CompressedTwice { outer: outer.unwrap_or(inner), inner });
             }
         };
-        let (segments, elf) = match format {
-            Format::Raw => (raw::segments(bytes.as_slice()), None),
-            Format::Lime => (lime::segments(bytes.as_slice())?, None),
+        let (mut elf, mut kdump, mut kdump_info) = (None, None, None);
+        let segments = match format {
+            Format::Raw => raw::segments(bytes.as_slice()),
+            Format::Lime => lime::segments(bytes.as_slice())?,
             Format::Elf => {
-                let elf::Core { segments, elf } = elf::read(bytes.as_slice())?;
-                (segments, Some(elf))
+                let core = elf::read(bytes.as_slice())?;
+                elf = Some(core.elf);
+                core.segments
+            }
+            Format::Kdump => {
+                let dump = Box::new(Kdump::new(bytes)?);
+                // What is cut off there is no reason to refuse the memory.
+                kdump_info = dump.vmcoreinfo().ok().flatten().map(Cow::into_owned);
+                kdump = Some(dump);
+                bytes = Bytes::Memory(Cow::Borrowed(&[]));
+                Segments::default()
             }
         };
-        Ok(Image { bytes, segments, format, compression, size, elf })
+        Ok(Image { bytes, segments, format, compression, size, elf, kdump, kdump_info })
     }
 }
 

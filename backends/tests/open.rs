@@ -45,19 +45,16 @@ fn invalid_forced_format() {
 
 #[test]
 fn format_names_go_both_ways() {
-    for format in [Format::Raw, Format::Lime, Format::Elf] {
+    for format in [Format::Raw, Format::Lime, Format::Elf, Format::Kdump] {
         assert_eq!(format.to_string().parse(), Ok(format));
     }
     let error = "LiME".parse::<Format>().unwrap_err();
-    assert_eq!(error.to_string(), "expected raw, lime or elf as the format, found \"LiME\"");
+    assert_eq!(error.to_string(), "expected raw, lime, elf or kdump as the format, found \"LiME\"");
 }
 
 #[test]
 fn invalid_formats_are_refused_by_name() {
-    let cases: [(&[u8], UnsupportedFormat, &str); 7] = [
-        (b"KDUMP   \x06", UnsupportedFormat::Kdump, "a kdump-compressed file"),
-        (b"DISKDUMP\x01", UnsupportedFormat::Kdump, "a kdump-compressed file"),
-        (b"makedumpfile\0\0\0\0", UnsupportedFormat::Flattened, "a flattened makedumpfile dump"),
+    let cases: [(&[u8], UnsupportedFormat, &str); 4] = [
         (b"AVML\x02\0\0\0", UnsupportedFormat::Avml, "an AVML image"),
         (b"PAGEDU64", UnsupportedFormat::Windows, "a Windows crash dump"),
         (b"PAGEDUMP", UnsupportedFormat::Windows, "a Windows crash dump"),
@@ -66,8 +63,16 @@ fn invalid_formats_are_refused_by_name() {
     for (bytes, format, name) in cases {
         let kind = refusal(bytes);
         assert!(matches!(kind, OpenErrorKind::Unsupported(found) if found == format), "{kind:?}");
-        let text = format!("this is {name}, which iopt does not read yet; expected a raw, LiME or ELF image");
+        let text = format!("this is {name}, which iopt does not read yet; expected a raw, LiME, ELF or kdump image");
         assert_eq!(kind.to_string(), text);
+    }
+}
+
+#[test]
+fn invalid_kdump_files_are_refused_by_their_reader() {
+    for bytes in [&b"KDUMP   \x06"[..], b"DISKDUMP\x01", b"makedumpfile\0\0\0\0"] {
+        let kind = refusal(bytes);
+        assert!(matches!(kind, OpenErrorKind::Kdump(_)), "{kind:?}");
     }
 }
 
@@ -75,7 +80,7 @@ fn invalid_formats_are_refused_by_name() {
 fn invalid_empty_file() {
     let kind = refusal(b"");
     assert!(matches!(kind, OpenErrorKind::Empty), "{kind:?}");
-    assert_eq!(kind.to_string(), "expected a raw, LiME or ELF image, found an empty file");
+    assert_eq!(kind.to_string(), "expected a raw, LiME, ELF or kdump image, found an empty file");
 }
 
 #[test]

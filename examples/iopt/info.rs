@@ -8,7 +8,7 @@ use crate::statistics::Statistics;
 use crate::{human, units};
 use iopt::PhysRange;
 use iopt::memory::ranges;
-use iopt_backends::{Elf, Image, MissingReason};
+use iopt_backends::{Elf, Image, Kdump, MissingReason};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -31,12 +31,19 @@ pub fn run(common: &Common, command: &ImageOnly, output: &mut Output) -> Result<
 }
 
 fn describe(image: &Image, output: &mut Output) -> io::Result<()> {
-    let layout = image.elf().map(|elf| format!(", {} {}", elf.class, elf.byte_order)).unwrap_or_default();
+    let layout = match (image.elf(), image.kdump()) {
+        (Some(elf), _) => format!(", {} {}", elf.class, elf.byte_order),
+        (None, Some(kdump)) => kdump_layout(kdump),
+        (None, None) => String::new(),
+    };
     let compressed = image.compression().map(|compression| format!(", {compression}-compressed"));
     writeln!(output, "format  {}{layout}{}", image.format(), compressed.unwrap_or_default())?;
     writeln!(output, "size    {}", human::count(image.size(), "byte"))?;
     if let Some(elf) = image.elf() {
         writeln!(output, "dump    {}", completeness(elf, image))?;
+    }
+    if let Some(kdump) = image.kdump() {
+        writeln!(output, "dump    {}", kdump_completeness(kdump))?;
     }
     if let Some(release) = image.vmcoreinfo().and_then(|info| info.get("OSRELEASE")) {
         writeln!(output, "kernel  {}", release.escape_ascii())?;
@@ -58,11 +65,37 @@ fn total(ranges: impl Iterator<Item = PhysRange>) -> String {
 
 /// Whether the dump has less than its writer meant to give.
 fn is_partial(image: &Image) -> bool {
+    let is_kdump_partial = |kdump: &Kdump| kdump.header().incomplete || kdump.is_stream_truncated();
+    if image.kdump().is_some_and(is_kdump_partial) {
+        return true;
+    }
     image.elf().is_some_and(|elf| elf.incomplete || is_cut_short(elf, image)) || image.notes().any(|note| note.is_err())
 }
 
 fn is_cut_short(elf: &Elf, image: &Image) -> bool {
     u64::try_from(image.as_bytes().len()).is_ok_and(|size| size < elf.expected_size)
+}
+
+fn kdump_layout(kdump: &Kdump) -> String {
+    let header = kdump.header();
+    let flattened = if kdump.is_flattened() { ", flattened" } else { "" };
+    format!(", version {}, {}{flattened}", header.version, header.machine.escape_debug())
+}
+
+/// The same as for [ELF](completeness). What a filter left out is told with each page that is asked for.
+fn kdump_completeness(kdump: &Kdump) -> String {
+    let header = kdump.header();
+    let mut amiss = Vec::new();
+    if header.incomplete {
+        amiss.push("marked as incomplete by its writer".to_owned());
+    }
+    if kdump.is_stream_truncated() {
+        amiss.push("the flattened stream is cut short".to_owned());
+    }
+    if let Some(part) = &header.part {
+        amiss.push(format!("page frames {:#x} up to {:#x} of a split dump", part.start, part.end));
+    }
+    if amiss.is_empty() { "complete".to_owned() } else { amiss.join("; ") }
 }
 
 /// Whether the dump has all that it should, and if not, what is amiss.

@@ -22,7 +22,7 @@ fn wrong_options_are_refused() {
         ("ranges --device 00:20.0", &["'--device <BDF>'", "expected a device as bb:dd.f"]),
         ("ranges --device 0001:00:08.0", &["expected a device of segment 0"]),
         ("ranges --by page", &["'page'", "both, iova"]),
-        ("info --format kdump", &["expected raw, lime or elf as the format, found \"kdump\""]),
+        ("info --format avml", &["expected raw, lime, elf or kdump as the format, found \"avml\""]),
         ("ranges --pasid 0x100000", &["expected a PASID of 20 bits"]),
         ("ranges --pasid five", &["'--pasid <N>'", "expected a PASID of 20 bits, 0x… or decimal", "found \"five\""]),
         ("ranges --pasid 5", &["expected no --pasid", "legacy mode", "found PASID 5"]),
@@ -84,7 +84,7 @@ fn files_that_are_no_image_are_refused() {
     for (image, part) in [
         (save(b""), "found an empty file"),
         (save(b"\x7fELF\x02\x01\x01"), "ELF header at offset 0x0: expected 64 bytes, found 7"),
-        (save(b"KDUMP   "), "a kdump-compressed file"),
+        (save(b"KDUMP   "), "kdump file at offset 0x0: expected 464 bytes for the header, found 8"),
         (save(b"EMiL\x07\0\0\0"), "LiME header at offset 0x0"),
         (truncated_xz, "xz stream is damaged or cut short"),
         (truncated_lime, "missing at the end"),
