@@ -150,8 +150,8 @@ impl<R: PhysReader + ?Sized> Devices<'_, '_, '_, '_, R> {
     }
 }
 
-/// Whether an unreadable table is one that is not copied: those of a nested first stage are in the memory that the second
-/// stage maps.
+/// Whether the table that a fault is about is not copied: those of a nested first stage are in the memory that the
+/// second stage maps.
 fn stays(mode: Mode, device: Option<&Device>, fault: &Fault) -> bool {
     match (mode, fault.place.structure, device.map(|device| &device.space)) {
         (_, Structure::Root, _) => false,

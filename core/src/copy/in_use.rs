@@ -1,6 +1,6 @@
 //! What is mapped: told to the new kernel's allocator, and remembered of tables that are met again.
 
-use super::Error;
+use super::{Error, Options, Plan};
 use crate::access::Permissions;
 use crate::address::{DomainId, Iova, IovaRange, Requester};
 use crate::memory::IovaReserver;
@@ -62,8 +62,9 @@ pub(super) struct InUse<'i> {
     pub(super) iovas: Option<&'i mut dyn IovaReserver>,
     /// How many ranges there were.
     pub(super) ranges: u64,
-    /// How many tables were read again for this user, to find what is mapped below them on another path.
-    pub(super) reread: u64,
+    /// How many tables were read again, for this user and for all of them.
+    reread: u64,
+    reread_in_all: u64,
     user: Option<User>,
     /// The range that may go on: its ends and what is let through, which is nothing if there is none.
     first: u64,
@@ -85,7 +86,18 @@ pub(super) struct User {
 impl<'i> InUse<'i> {
     pub(super) fn new(unit: usize, iovas: Option<&'i mut dyn IovaReserver>) -> Self {
         let permissions = Permissions::NONE;
-        Self { unit, iovas, ranges: 0, reread: 0, user: None, first: 0, last: 0, permissions, failed: None }
+        Self {
+            unit,
+            iovas,
+            ranges: 0,
+            reread: 0,
+            reread_in_all: 0,
+            user: None,
+            first: 0,
+            last: 0,
+            permissions,
+            failed: None,
+        }
     }
 
     /// Whether anybody wants to know what is found.
@@ -99,6 +111,17 @@ impl<'i> InUse<'i> {
         self.user = Some(user);
         self.reread = 0;
         Ok(())
+    }
+
+    /// Whether another table may be read again, to find what is mapped below it on another path; then it counts as read.
+    pub(super) fn may_reread(&mut self, plan: &Plan) -> bool {
+        let Options { max_tables, max_rereads, .. } = plan.options;
+        let may = self.reread < plan.tables.saturating_add(max_rereads) && self.reread_in_all < max_tables;
+        if may {
+            self.reread = self.reread.wrapping_add(1);
+            self.reread_in_all = self.reread_in_all.wrapping_add(1);
+        }
+        may
     }
 
     /// The user has these permissions from `first` to `last`. Addresses ascend.

@@ -45,12 +45,13 @@ pub struct Options {
     /// The mode that the new kernel wants, if it has a wish: the mode of a unit can't change while devices do DMA.
     pub translation_mode: Option<TranslationMode>,
     /// How many tables may be read in all, each of which counts once for each level that it is read at. As many again
-    /// may be read for each unit to find its devices, and those of them whose tables are nested.
+    /// may be read for each unit to find its devices and what nested ones of them map, and as many once more of those
+    /// that are read [again](Self::max_rereads).
     pub max_tables: u64,
-    /// How many tables that were met on another path already may be read again, to find what a domain uses of them,
-    /// beyond as many as there are tables. What is mapped behind further ones is [reserved as a
-    /// whole](super::Problem::Coarse): the paths through a few tables that share the tables below can be more than can ever be
-    /// followed.
+    /// How many tables that were met on another path already may be read again for each page table of a domain, to find
+    /// what it maps through them, beyond as many as there are tables. What is mapped behind further ones is [reserved
+    /// as a whole](super::Problem::Coarse): the paths through a few tables that share the tables below can be more than
+    /// can ever be followed.
     pub max_rereads: u64,
 }
 

@@ -206,6 +206,26 @@ fn as_many_tables_are_read_again_as_there_are_and_as_many_more_as_allowed() {
     }
 }
 
+/// However many domains use a table that is read again for each, the budget is for all of them.
+#[test]
+fn tables_that_are_read_again_for_many_domains_have_one_budget() {
+    let mut tables = Tables::new(3);
+    tables.map(1, 0x5000, 0x7000 | RW);
+    for devfn in 0..64 {
+        tables.set(CONTEXT + 16 * devfn, TOP | 1).set(CONTEXT + 16 * devfn + 8, (devfn + 1) << 8 | 1);
+    }
+    let words = words(&tables);
+    // Two tables above; of the other three, all are read again for each further domain.
+    for (max_tables, coarse) in [(3 * 63, 0), (3 * 63 - 1, 1), (3 * 62, 1), (5, 62)] {
+        let trial = Trial::new(&words, &[unit()], &Options { max_tables, ..COPY }).unwrap();
+        let is_coarse = |problem: &&Problem| matches!(problem, Problem::Coarse { .. });
+        assert_eq!(trial.problems.iter().filter(is_coarse).count(), coarse, "{max_tables}");
+        for domain in 1..=64 {
+            assert!(trial.iovas.of(domain).iter().any(|range| range.0 <= 0x5000 && 0x5fff <= range.1), "{domain}");
+        }
+    }
+}
+
 #[test]
 fn contexts_that_share_a_table_share_its_copy_under_one_domain_id_or_two() {
     for domain in [7, 8] {

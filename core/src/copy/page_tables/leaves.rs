@@ -20,9 +20,9 @@ pub(super) struct Leaves<'l, 'i, F> {
 }
 
 impl<F: Format> Leaves<'_, '_, F> {
-    /// Copies the table block by block, and looks at each while the next ones are on their way: before each `ahead` gets
-    /// the number of its first byte. `refused` gets the number of each entry that the hardware refuses, and its reserved
-    /// bits that are set.
+    /// Copies the table block by block, and looks at each while tables further on are on their way: before each block
+    /// `ahead` gets its first byte in the page and its size. `refused` gets the number of each entry that the hardware
+    /// refuses, and its reserved bits that are set.
     #[inline(always)]
     pub(super) fn go(
         mut self,

@@ -142,9 +142,7 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
                         );
                     }
                 }
-                Entry::Table(table) => {
-                    return Ok(Some(Child { index, table }));
-                }
+                Entry::Table(table) => return Ok(Some(Child { index, table })),
                 Entry::Malformed(_) if frame.again => {}
                 Entry::Malformed(bits) => {
                     let place = tree.place(level, (frame.table, frame.base), index, Some(raw));

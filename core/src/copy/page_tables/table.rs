@@ -46,7 +46,7 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
     #[inline]
     pub(super) fn look(&mut self, frame: &Frame, lent: Option<&Page>, copy: Option<PhysAddr>) -> Result<Below, Error> {
         let tree = self.tree;
-        let hints = self.hints(1);
+        let table_ahead = self.table_ahead();
         let Copier { old, images, report, pages, unit, .. } = &mut *self.copier;
         let (Some(shape), Some(page)) = (tree.shape(1), lent.or(images.page_table(1))) else {
             return Ok(Below::Various);
@@ -63,7 +63,7 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
         let path = if frame.wanted { frame.path } else { Permissions::NONE };
         let leaves = Leaves { format: tree.format, shape, base: frame.base, path, to, look, uses: self.uses };
         let ahead = |from: usize, bytes| {
-            if let Some(later) = hints {
+            if let Some(later) = table_ahead {
                 old.prefetch(PhysAddr(later.0 | from as u64), bytes);
             }
         };
@@ -81,19 +81,19 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
         Ok(below)
     }
 
-    /// The table that comes two further than the one at this level.
-    fn hints(&self, level: u8) -> Option<PhysAddr> {
-        let above = level.wrapping_add(1);
-        let frame = self.frames.get(usize::from(level))?;
-        let shape = self.tree.shape(above)?;
-        let image = self.copier.images.page_table(above)?;
-        if let Entry::Table(later) = self.tree.format.decode(shape, image.word(frame.next.wrapping_add(3))) {
+    /// The table of level 1 that comes two further than this one, all of which is going to be hinted at. Of the one that
+    /// comes four further a line is: hints to a page whose address still has to be looked up tend to be dropped.
+    fn table_ahead(&self) -> Option<PhysAddr> {
+        let (frame, shape) = (self.frames.get(1)?, self.tree.shape(2)?);
+        let image = self.copier.images.page_table(2)?;
+        let table = |ahead: usize| match self.tree.format.decode(shape, image.word(frame.next.wrapping_add(ahead))) {
+            Entry::Table(table) => Some(table),
+            _ => None,
+        };
+        if let Some(later) = table(3) {
             self.copier.old.prefetch(later, 1);
         }
-        match self.tree.format.decode(shape, image.word(frame.next.wrapping_add(1))) {
-            Entry::Table(later) => Some(later),
-            _ => None,
-        }
+        table(1)
     }
 
     /// Copies a table above those of level 1, of which the image is complete, and remembers what is mapped below it.
@@ -113,24 +113,22 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
     }
 
     /// Finds what is mapped below a table that has its copy, as far as it isn't known: its entries have to be looked at
-    /// again, since what the path lets through may differ, or the domain does. Returns whether they come next.
+    /// again, since what the path lets through may differ, or the domain does.
     pub(super) fn find(
         &mut self,
         level: u8,
         frame: Frame,
         below: Below,
         place: impl FnOnce(&Self) -> Place,
-    ) -> Result<bool, Error> {
-        let allowed = self.copier.plan.tables.saturating_add(self.copier.plan.options.max_rereads);
+    ) -> Result<(), Error> {
         if !frame.wanted {
-            return Ok(false);
+            return Ok(());
         }
         let spans = self.tree.spans(level, frame.base);
         let permissions = match below {
-            Below::Nothing => return Ok(false),
+            Below::Nothing => return Ok(()),
             Below::All(all) => all & frame.path,
-            Below::Various if self.uses.reread < allowed => {
-                self.uses.reread = self.uses.reread.wrapping_add(1);
+            Below::Various if self.uses.may_reread(self.copier.plan) => {
                 return self.find_inside(level, Frame { again: true, ..frame }, place);
             }
             Below::Various => {
@@ -142,15 +140,15 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
         for span in spans.into_iter().flatten() {
             self.uses.add(span.first().0, span.last().0, permissions);
         }
-        Ok(false)
+        Ok(())
     }
 
-    fn find_inside(&mut self, level: u8, frame: Frame, place: impl FnOnce(&Self) -> Place) -> Result<bool, Error> {
+    fn find_inside(&mut self, level: u8, frame: Frame, place: impl FnOnce(&Self) -> Place) -> Result<(), Error> {
         let table = frame.table;
         let found = match self.copier.images.page_table_mut(level).filter(|_| level > 1) {
             Some(image) => read(self.copier.old, table, image).map(|()| self.enter(level, frame)),
             None => match self.fetch_leaves(table) {
-                Ok(lent) => return self.look(&frame, lent, None).map(|_| false),
+                Ok(lent) => return self.look(&frame, lent, None).map(|_| ()),
                 Err(error) => Err(error),
             },
         };
@@ -159,6 +157,6 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
             let fault = self.tree.fault(self.tree.stage.unreadable(), Defect::Unreadable(error).into(), place);
             self.copier.lose_table(fault, true)?;
         }
-        Ok(found.is_ok())
+        Ok(())
     }
 }
