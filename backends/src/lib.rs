@@ -16,6 +16,9 @@
 //!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
 //!
+//! Memory that others read is read through them: with the feature `vm-memory`, a guest's in a hypervisor of rust-vmm
+//! (`VmMemory`); with the feature `memflow`, what a connector of memflow reaches (`Memflow`).
+//!
 //! # Security
 //! An image is untrusted input. Every offset and length is checked against the bytes that are there, nothing is
 //! allocated because a header says so, and decompression is bounded. What a mapped file needs from the outside is
@@ -26,6 +29,8 @@
 //! from a stranger with `zstd -t` first. xz has no such gap.
 #![deny(unsafe_code)]
 
+#[cfg(any(feature = "memflow", feature = "vm-memory"))]
+mod adapters;
 mod bytes;
 mod compressed;
 mod detect;
@@ -44,6 +49,10 @@ mod raw;
 mod segments;
 mod vmcoreinfo;
 
+#[cfg(feature = "memflow")]
+pub use adapters::Memflow;
+#[cfg(feature = "vm-memory")]
+pub use adapters::VmMemory;
 pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
 pub use detect::{Format, UnknownFormat, UnsupportedFormat};
 pub use elf::{ByteOrder, Elf, ElfClass, ElfError, ElfErrorKind, Note, NoteError, Notes};
