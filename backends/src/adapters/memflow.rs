@@ -8,11 +8,12 @@ use std::cell::RefCell;
 use std::{fmt, iter};
 use zerocopy::IntoBytes;
 
-/// The memory of a machine, as a connector of memflow (version 0.2) reads it: any `PhysicalMemory`, of a running virtual
-/// machine or over DMA hardware. Behind the feature `memflow`.
+/// The memory of a machine, as a connector of memflow (version 0.2) reads it: any `PhysicalMemory`, of a running
+/// virtual machine or over DMA hardware. Behind the feature `memflow`.
 ///
-/// A connector does not tell why it has no memory at an address: that is a hole. Where it fails altogether, that is an I/O
-/// error without number. Nor does it tell its ranges, so all there is to know is the highest address. Nothing is lent.
+/// A connector does not tell why it has no memory at an address: that is a hole. Where it fails altogether, that is an
+/// I/O error without number. Nor does it tell its ranges, so all there is to know is the highest address. Nothing is
+/// lent.
 ///
 /// ```no_run
 /// use iopt_backends::Memflow;

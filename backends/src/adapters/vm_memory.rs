@@ -7,8 +7,8 @@ use zerocopy::IntoBytes;
 /// The memory of a guest, as a hypervisor of rust-vmm has it: any `GuestMemoryBackend` of vm-memory, version 0.18.
 /// Behind the feature `vm-memory`.
 ///
-/// Regions that touch are one range, and a page may lie in several. What no region has is a hole. Nothing is lent, since
-/// the guest may write to it at any time; for a picture of one moment, pause the guest.
+/// Regions that touch are one range, and a page may lie in several. What no region has is a hole. Nothing is lent,
+/// since the guest may write to it at any time; for a picture of one moment, pause the guest.
 ///
 /// ```
 /// use iopt::PhysAddr;

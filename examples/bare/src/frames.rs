@@ -10,7 +10,8 @@ pub const COUNT: usize = 16;
 /// The machine's memory. It is live: anyone may write to it at any time, so it can be copied but not lent.
 pub static MEMORY: [[AtomicU64; Page::WORDS]; COUNT] = [const { [const { AtomicU64::new(0) }; Page::WORDS] }; COUNT];
 
-/// Copies what `into` takes of a frame from `offset` on, as Linux's `copy_oldmem_page` does: how many bytes, or an error.
+/// Copies what `into` takes of a frame from `offset` on, as Linux's `copy_oldmem_page` does. Returns how many bytes
+/// that was, or an error number.
 pub fn copy_oldmem_page(frame: u64, offset: usize, into: &mut [u8]) -> Result<usize, i32> {
     const EFAULT: i32 = 14;
     let words = usize::try_from(frame).ok().and_then(|frame| MEMORY.get(frame)).ok_or(-EFAULT)?;

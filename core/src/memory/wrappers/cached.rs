@@ -23,8 +23,8 @@ impl CacheSlot {
 ///
 /// The pages are kept in an array that the caller owns. A page may lie in one of four slots, of which the one that was
 /// not asked for the longest makes room; an array of four slots keeps the last four pages, whichever they are.
-/// What the inner reader lends is passed on and not kept, and the cache itself lends nothing. A page that it keeps costs
-/// one copy, one that it does not keep costs one more than without it.
+/// What the inner reader lends is passed on and not kept, and the cache itself lends nothing: a page that it has costs
+/// one copy, and one that it has not costs one copy more than without it.
 ///
 /// Errors are not kept: a page that could not be read is asked for again. The memory may change behind the cache, so
 /// that of a running machine has to be [forgotten](Self::invalidate) from time to time.

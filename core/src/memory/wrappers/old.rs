@@ -10,8 +10,8 @@ use zerocopy::IntoBytes;
 /// returns how many bytes it copied, or an error number, which may be negative as kernels have them. Nothing is lent:
 /// the frame is mapped for the time of the copy only.
 ///
-/// An error number is told as [`ReadErrorKind::Io`], positive, whichever it is (`EFAULT` too: the frame should have been
-/// there), and a short copy as `Io(0)`. Holes are known by the [memory map](Self::with_ranges) alone.
+/// An error number is told as [`ReadErrorKind::Io`], positive, whichever it is (`EFAULT` too: the frame should have
+/// been there), and a short copy as `Io(0)`. Holes are known by the [memory map](Self::with_ranges) alone.
 ///
 /// ```
 /// use iopt::memory::{OldMemory, Page, PhysReader, ReadErrorKind};
@@ -45,8 +45,8 @@ impl<'m, F: Fn(u64, usize, &mut [u8]) -> Result<usize, i32>> OldMemory<'m, F> {
         Self { copy, ranges: None }
     }
 
-    /// Only frames that `ranges` has a byte of are asked for, and all else is a hole. Without this, tables that the crash
-    /// has spoiled may lead to registers of devices. Ranges may come in any order; they don't overlap.
+    /// Only frames that `ranges` has a byte of are asked for, and all else is a hole. Without this, tables that the
+    /// crash has spoiled may lead to registers of devices. Ranges may come in any order; they don't overlap.
     #[must_use]
     pub fn with_ranges(self, ranges: &'m [PhysRange]) -> Self {
         Self { copy: self.copy, ranges: Some(ranges) }
