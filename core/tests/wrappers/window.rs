@@ -81,6 +81,13 @@ fn compare(words: &Words, memory: &SparseMemory<'_>, inner: PhysRange, first: u6
         }
     }
     assert!(told.iter().all(|told| told.first().0 >= first && told.last().0 <= last));
+    // Asked for by its last byte, a range is found; by the byte behind it, the next one.
+    for (told, next) in told.iter().zip(told.iter().skip(1).map(Some).chain([None])) {
+        let last_of = |from| window.next_range(from).map(|found| found.last());
+        assert_eq!(last_of(told.last()), Some(told.last()));
+        let behind = told.last().checked_add(1).and_then(last_of);
+        assert_eq!(behind, next.map(|next| next.last()));
+    }
     (whole, holes)
 }
 
