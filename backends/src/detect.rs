@@ -70,18 +70,14 @@ pub enum UnsupportedFormat {
     /// Windows crash dump.
     #[error("a Windows crash dump")]
     Windows,
-    /// gzip, whatever is inside.
-    #[error("a gzip file")]
-    Gzip,
 }
 
 const KDUMP: [&[u8]; 3] = [b"KDUMP   ", b"DISKDUMP", b"makedumpfile"];
 
-const UNSUPPORTED: [(&[u8], UnsupportedFormat); 4] = [
+const UNSUPPORTED: [(&[u8], UnsupportedFormat); 3] = [
     (b"AVML", UnsupportedFormat::Avml),
     (b"PAGEDU64", UnsupportedFormat::Windows),
     (b"PAGEDUMP", UnsupportedFormat::Windows),
-    (b"\x1f\x8b", UnsupportedFormat::Gzip),
 ];
 
 /// What the first bytes of a file say it is.
@@ -94,21 +90,34 @@ pub(crate) enum Content {
 
 impl Content {
     pub(crate) fn of(bytes: &[u8]) -> Self {
+        if let Some(known) = Self::known(bytes) {
+            return known;
+        }
+        // Many a raw image starts like a zlib stream; few of them go on as a stream of something that is known.
+        let inside = Compression::start_of_zlib(bytes).and_then(|start| Self::known(&start));
+        match inside {
+            Some(Self::Image(_) | Self::Unsupported(_)) => Self::Compressed(Compression::Zlib),
+            Some(Self::Compressed(_)) | None => Self::Image(Format::Raw),
+        }
+    }
+
+    /// What the first bytes say without a doubt.
+    fn known(bytes: &[u8]) -> Option<Self> {
         if let Some(compression) = Compression::of(bytes) {
-            return Self::Compressed(compression);
+            return Some(Self::Compressed(compression));
         }
         // The big-endian twin is LiME too: its parser refuses it by name.
         if bytes.starts_with(&lime::MAGIC) || bytes.starts_with(&lime::BIG_ENDIAN_MAGIC) {
-            return Self::Image(Format::Lime);
+            return Some(Self::Image(Format::Lime));
         }
         if bytes.starts_with(&elf::MAGIC) {
-            return Self::Image(Format::Elf);
+            return Some(Self::Image(Format::Elf));
         }
         // A flattened stream may hold another format: the parser refuses it.
         if KDUMP.iter().any(|magic| bytes.starts_with(magic)) {
-            return Self::Image(Format::Kdump);
+            return Some(Self::Image(Format::Kdump));
         }
         let unsupported = UNSUPPORTED.iter().find(|(magic, _)| bytes.starts_with(magic));
-        unsupported.map_or(Self::Image(Format::Raw), |(_, format)| Self::Unsupported(*format))
+        unsupported.map(|(_, format)| Self::Unsupported(*format))
     }
 }

@@ -10,7 +10,7 @@
 //! | LiME, version 1, little-endian | `EMiL` at the start | the header before each range |
 //! | raw | nothing: what no other format claims | the offset in the file |
 //!
-//! Each may be compressed, once, with xz or zstd: it is then decompressed into memory, up to
+//! Each may be compressed, once, with xz, zstd or gzip, and LiME with zlib: it is then decompressed into memory, up to
 //! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (AVML and others, see
 //! [`UnsupportedFormat`]) are refused by name.
 //!
@@ -40,8 +40,10 @@ mod missing;
 mod new_pages;
 mod options;
 mod prefetch;
+mod progress;
 mod raw;
 mod segments;
+mod sink;
 mod vmcoreinfo;
 
 pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
@@ -57,6 +59,7 @@ pub use lime::{LimeError, LimeErrorKind};
 pub use missing::{Missing, MissingReason};
 pub use new_pages::NewPages;
 pub use options::{OpenOptions, open, open_as};
+pub use progress::{Progress, Stage};
 pub use vmcoreinfo::Vmcoreinfo;
 
 /// The README's example compiles.

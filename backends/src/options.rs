@@ -4,7 +4,9 @@ use crate::detect::{Content, Format};
 use crate::error::{OpenError, OpenErrorKind};
 use crate::image::Image;
 use crate::kdump::Kdump;
+use crate::progress::{Meter, Progress, Stage};
 use crate::segments::Segments;
+use crate::sink::Sink;
 use crate::{elf, lime, raw};
 use std::borrow::Cow;
 use std::path::Path;
@@ -62,12 +64,13 @@ pub fn open_as(path: impl AsRef<Path>, format: Format) -> Result<Image, OpenErro
 pub struct OpenOptions {
     format: Option<Format>,
     decompressed_limit: u64,
+    progress: Option<fn(Progress)>,
 }
 
 impl OpenOptions {
     /// The format found from the content, and [`DEFAULT_DECOMPRESSED_LIMIT`].
     pub const fn new() -> Self {
-        Self { format: None, decompressed_limit: DEFAULT_DECOMPRESSED_LIMIT }
+        Self { format: None, decompressed_limit: DEFAULT_DECOMPRESSED_LIMIT, progress: None }
     }
 
     /// Takes the image for `format`, whatever its content looks like; see [`open_as`].
@@ -78,6 +81,12 @@ impl OpenOptions {
     /// Refuses an image that decompresses to more than `bytes` bytes.
     pub const fn decompressed_limit(self, bytes: u64) -> Self {
         Self { decompressed_limit: bytes, ..self }
+    }
+
+    /// Has `tell` called while a compressed image is decompressed or a pipe is read: ten times a second at most, and
+    /// not at all if that is over sooner.
+    pub const fn progress(self, tell: fn(Progress)) -> Self {
+        Self { progress: Some(tell), ..self }
     }
 
     /// Opens the file at `path`. The file must not change meanwhile: see [`open`].
@@ -104,7 +113,8 @@ impl OpenOptions {
         let mut compression = None;
         if let Content::Compressed(outer) = content {
             compression = Some(outer);
-            bytes = Bytes::Memory(outer.decompress(bytes.as_slice(), self.decompressed_limit)?.into());
+            let sink = Sink::new(self.decompressed_limit, Meter::new(Stage::Decompressing, self.progress));
+            bytes = Bytes::Memory(outer.decompress(bytes.as_slice(), sink)?.into());
             content = Content::of(bytes.as_slice());
         }
         if bytes.as_slice().is_empty() {
