@@ -1,12 +1,12 @@
 use crate::compressed::Compression;
-use crate::{elf, lime};
+use crate::{avml, elf, lime};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
 /// How an image says which physical address a byte has.
 ///
-/// [`Display`](fmt::Display) and [`FromStr`] use the names `raw`, `lime`, `elf` and `kdump`.
+/// [`Display`](fmt::Display) and [`FromStr`] use the names `raw`, `lime`, `avml`, `elf` and `kdump`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -14,6 +14,12 @@ pub enum Format {
     Raw,
     /// LiME, version 1: each range behind a header with its addresses.
     Lime,
+    /// AVML, version 2: LiME's headers and compressed blocks, decompressed into memory.
+    ///
+    /// Its writer leaves out blocks of up to 16 MiB that hold nothing but zeros, and nothing in the file tells them from
+    /// addresses without memory: they read as [`Hole`](iopt::memory::ReadErrorKind::Hole). What the same tool
+    /// writes as version 1, and without compression, is LiME.
+    Avml,
     /// ELF core file of physical memory, as `/proc/vmcore` gives and makedumpfile, QEMU and virsh write: a header for
     /// each range says where it is.
     ///
@@ -27,7 +33,7 @@ pub enum Format {
 }
 
 impl Format {
-    const ALL: [Self; 4] = [Self::Raw, Self::Lime, Self::Elf, Self::Kdump];
+    const ALL: [Self; 5] = [Self::Raw, Self::Lime, Self::Avml, Self::Elf, Self::Kdump];
 
     /// The name, as on the command line.
     #[must_use]
@@ -35,6 +41,7 @@ impl Format {
         match self {
             Self::Raw => "raw",
             Self::Lime => "lime",
+            Self::Avml => "avml",
             Self::Elf => "elf",
             Self::Kdump => "kdump",
         }
@@ -57,16 +64,13 @@ impl FromStr for Format {
 
 /// No format has this name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("expected raw, lime, elf or kdump as the format, found {0:?}")]
+#[error("expected raw, lime, avml, elf or kdump as the format, found {0:?}")]
 pub struct UnknownFormat(pub String);
 
 /// A format that is recognised by its first bytes, but not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum UnsupportedFormat {
-    /// AVML, version 2.
-    #[error("an AVML image")]
-    Avml,
     /// Windows crash dump.
     #[error("a Windows crash dump")]
     Windows,
@@ -74,11 +78,8 @@ pub enum UnsupportedFormat {
 
 const KDUMP: [&[u8]; 3] = [b"KDUMP   ", b"DISKDUMP", b"makedumpfile"];
 
-const UNSUPPORTED: [(&[u8], UnsupportedFormat); 3] = [
-    (b"AVML", UnsupportedFormat::Avml),
-    (b"PAGEDU64", UnsupportedFormat::Windows),
-    (b"PAGEDUMP", UnsupportedFormat::Windows),
-];
+const UNSUPPORTED: [(&[u8], UnsupportedFormat); 2] =
+    [(b"PAGEDU64", UnsupportedFormat::Windows), (b"PAGEDUMP", UnsupportedFormat::Windows)];
 
 /// What the first bytes of a file say it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,9 @@ impl Content {
         // The big-endian twin is LiME too: its parser refuses it by name.
         if bytes.starts_with(&lime::MAGIC) || bytes.starts_with(&lime::BIG_ENDIAN_MAGIC) {
             return Some(Self::Image(Format::Lime));
+        }
+        if bytes.starts_with(&avml::MAGIC) {
+            return Some(Self::Image(Format::Avml));
         }
         if bytes.starts_with(&elf::MAGIC) {
             return Some(Self::Image(Format::Elf));

@@ -1,3 +1,4 @@
+use crate::avml::AvmlError;
 use crate::compressed::Compression;
 use crate::detect::UnsupportedFormat;
 use crate::elf::ElfError;
@@ -31,14 +32,15 @@ pub enum OpenErrorKind {
     #[error("can't be mapped into memory: {0}")]
     Map(io::Error),
     /// There are no bytes, or none are left after decompression.
-    #[error("expected a raw, LiME, ELF or kdump image, found an empty file")]
+    #[error("expected a raw, LiME, AVML, ELF or kdump image, found an empty file")]
     Empty,
     /// A format that is recognised, but not read.
-    #[error("this is {0}, which iopt does not read yet; expected a raw, LiME, ELF or kdump image")]
+    #[error("this is {0}, which iopt does not read yet; expected a raw, LiME, AVML, ELF or kdump image")]
     Unsupported(UnsupportedFormat),
     /// What was decompressed is compressed again.
     #[error(
-        "expected a raw, LiME, ELF or kdump image in the {outer} stream, found {inner}: only one compression is undone"
+        "expected a raw, LiME, AVML, ELF or kdump image in the {outer} stream, found {inner}: only one compression is \
+         undone"
     )]
     CompressedTwice {
         /// What the file is.
@@ -81,6 +83,9 @@ pub enum OpenErrorKind {
     /// The LiME image is malformed.
     #[error(transparent)]
     Lime(#[from] LimeError),
+    /// The AVML image is malformed, or too large.
+    #[error(transparent)]
+    Avml(#[from] AvmlError),
     /// The ELF image is malformed, or holds no physical memory.
     #[error(transparent)]
     Elf(#[from] ElfError),

@@ -8,10 +8,11 @@
 //! | ELF core file (vmcore), 32 and 64 bits, either byte order | `\x7fELF` at the start | the program headers |
 //! | kdump-compressed (diskdump), flattened or not | `KDUMP   `, `DISKDUMP` or `makedumpfile` at the start | the page descriptors |
 //! | LiME, version 1, little-endian | `EMiL` at the start | the header before each range |
+//! | AVML, version 2 | `AVML` at the start | the header before each block |
 //! | raw | nothing: what no other format claims | the offset in the file |
 //!
 //! Each may be compressed, once, with xz, zstd or gzip, and LiME with zlib: it is then decompressed into memory, up to
-//! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (AVML and others, see
+//! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (see
 //! [`UnsupportedFormat`]) are refused by name.
 //!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
@@ -26,6 +27,7 @@
 //! from a stranger with `zstd -t` first. xz has no such gap.
 #![deny(unsafe_code)]
 
+mod avml;
 mod bytes;
 mod compressed;
 mod detect;
@@ -46,6 +48,7 @@ mod segments;
 mod sink;
 mod vmcoreinfo;
 
+pub use avml::{AvmlError, AvmlErrorKind};
 pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
 pub use detect::{Format, UnknownFormat, UnsupportedFormat};
 pub use elf::{ByteOrder, Elf, ElfClass, ElfError, ElfErrorKind, Note, NoteError, Notes};

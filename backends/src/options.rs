@@ -7,7 +7,7 @@ use crate::kdump::Kdump;
 use crate::progress::{Meter, Progress, Stage};
 use crate::segments::Segments;
 use crate::sink::Sink;
-use crate::{elf, lime, raw};
+use crate::{avml, elf, lime, raw};
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -131,6 +131,12 @@ impl OpenOptions {
         let segments = match format {
             Format::Raw => raw::segments(bytes.as_slice()),
             Format::Lime => lime::segments(bytes.as_slice())?,
+            Format::Avml => {
+                let mut memory = Sink::new(self.decompressed_limit, Meter::new(Stage::Decompressing, self.progress));
+                let segments = avml::read(bytes.as_slice(), &mut memory)?;
+                bytes = Bytes::Memory(memory.bytes.into());
+                segments
+            }
             Format::Elf => {
                 let core = elf::read(bytes.as_slice())?;
                 elf = Some(core.elf);

@@ -189,7 +189,8 @@ fn invalid_stream_inside_a_stream() {
         matches!(kind, OpenErrorKind::CompressedTwice { outer: Compression::Zstd, inner: Compression::Xz }),
         "{kind}"
     );
-    let text = "expected a raw, LiME, ELF or kdump image in the zstd stream, found xz: only one compression is undone";
+    let text =
+        "expected a raw, LiME, AVML, ELF or kdump image in the zstd stream, found xz: only one compression is undone";
     assert_eq!(kind.to_string(), text);
 }
 

@@ -66,7 +66,7 @@ pub struct Common {
     /// One JSON object a line
     #[arg(long, global = true)]
     pub json: bool,
-    /// Take the image for this format, whatever its content looks like: raw, lime, elf or kdump
+    /// Take the image for this format, whatever its content looks like: raw, lime, avml, elf or kdump
     #[arg(long, value_name = "FORMAT", global = true)]
     pub format: Option<Format>,
 }
