@@ -10,7 +10,8 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// The offset in the file is the physical address.
+    /// The offset in the file is the physical address, or how far that is behind
+    /// [`raw_base`](crate::OpenOptions::raw_base).
     Raw,
     /// LiME, version 1: each range behind a header with its addresses.
     Lime,

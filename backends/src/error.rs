@@ -1,9 +1,10 @@
 use crate::avml::AvmlError;
 use crate::compressed::Compression;
-use crate::detect::UnsupportedFormat;
+use crate::detect::{Format, UnsupportedFormat};
 use crate::elf::ElfError;
 use crate::kdump::KdumpError;
 use crate::lime::LimeError;
+use iopt::PhysAddr;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -79,6 +80,22 @@ pub enum OpenErrorKind {
         compression: Compression,
         /// How many bytes were decompressed so far.
         bytes: usize,
+    },
+    /// An address is given for the first byte of an image that is not raw.
+    #[error("expected a raw image, to be put at {base}, found the format {format}, which has addresses of its own")]
+    NotRaw {
+        /// The address.
+        base: PhysAddr,
+        /// What the file is.
+        format: Format,
+    },
+    /// A raw image does not fit into the address space where it is put.
+    #[error("expected an image that ends in 64 bits, found {size} bytes from the address {base} on")]
+    BeyondAddresses {
+        /// Where its first byte is.
+        base: PhysAddr,
+        /// How many bytes it has.
+        size: usize,
     },
     /// The LiME image is malformed.
     #[error(transparent)]

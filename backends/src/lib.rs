@@ -9,7 +9,7 @@
 //! | kdump-compressed (diskdump), flattened or not | `KDUMP   `, `DISKDUMP` or `makedumpfile` at the start | the page descriptors |
 //! | LiME, version 1, little-endian | `EMiL` at the start | the header before each range |
 //! | AVML, version 2 | `AVML` at the start | the header before each block |
-//! | raw | nothing: what no other format claims | the offset in the file |
+//! | raw | nothing: what no other format claims | the offset in the file, from [`OpenOptions::raw_base`] on |
 //!
 //! Each may be compressed, once, with xz, zstd or gzip, and LiME with zlib: it is then decompressed into memory, up to
 //! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (see

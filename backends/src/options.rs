@@ -8,6 +8,7 @@ use crate::progress::{Meter, Progress, Stage};
 use crate::segments::Segments;
 use crate::sink::Sink;
 use crate::{avml, elf, lime, raw};
+use iopt::PhysAddr;
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -64,13 +65,14 @@ pub fn open_as(path: impl AsRef<Path>, format: Format) -> Result<Image, OpenErro
 pub struct OpenOptions {
     format: Option<Format>,
     decompressed_limit: u64,
+    raw_base: Option<PhysAddr>,
     progress: Option<fn(Progress)>,
 }
 
 impl OpenOptions {
     /// The format found from the content, and [`DEFAULT_DECOMPRESSED_LIMIT`].
     pub const fn new() -> Self {
-        Self { format: None, decompressed_limit: DEFAULT_DECOMPRESSED_LIMIT, progress: None }
+        Self { format: None, decompressed_limit: DEFAULT_DECOMPRESSED_LIMIT, raw_base: None, progress: None }
     }
 
     /// Takes the image for `format`, whatever its content looks like; see [`open_as`].
@@ -81,6 +83,21 @@ impl OpenOptions {
     /// Refuses an image that decompresses to more than `bytes` bytes.
     pub const fn decompressed_limit(self, bytes: u64) -> Self {
         Self { decompressed_limit: bytes, ..self }
+    }
+
+    /// Puts the first byte of a raw image at the physical address `base`, not at 0. An image of another format, which
+    /// says itself where its bytes are, is refused.
+    ///
+    /// ```
+    /// use iopt::{PhysAddr, PhysRange, memory::ranges};
+    /// use iopt_backends::OpenOptions;
+    ///
+    /// let high = OpenOptions::new().raw_base(PhysAddr(0x1_0000_0000)).from_bytes(&[0; 8192])?;
+    /// assert!(ranges(&high).eq(PhysRange::new(PhysAddr(0x1_0000_0000), PhysAddr(0x1_0000_1fff))));
+    /// # Ok::<(), iopt_backends::OpenError>(())
+    /// ```
+    pub const fn raw_base(self, base: PhysAddr) -> Self {
+        Self { raw_base: Some(base), ..self }
     }
 
     /// Has `tell` called while a compressed image is decompressed or a pipe is read: ten times a second at most, and
@@ -127,9 +144,16 @@ impl OpenOptions {
                 return Err(OpenErrorKind::CompressedTwice { outer: outer.unwrap_or(inner), inner });
             }
         };
+        if let Some(base) = self.raw_base.filter(|_| format != Format::Raw) {
+            return Err(OpenErrorKind::NotRaw { base, format });
+        }
         let (mut elf, mut kdump, mut kdump_info) = (None, None, None);
         let segments = match format {
-            Format::Raw => raw::segments(bytes.as_slice()),
+            Format::Raw => {
+                let base = self.raw_base.unwrap_or(PhysAddr(0));
+                let beyond = OpenErrorKind::BeyondAddresses { base, size: bytes.as_slice().len() };
+                raw::segments(bytes.as_slice(), base).ok_or(beyond)?
+            }
             Format::Lime => lime::segments(bytes.as_slice())?,
             Format::Avml => {
                 let mut memory = Sink::new(self.decompressed_limit, Meter::new(Stage::Decompressing, self.progress));
