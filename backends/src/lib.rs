@@ -15,6 +15,8 @@
 //! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (see
 //! [`UnsupportedFormat`]) are refused by name.
 //!
+//! Several files of the same memory, as of a split dump, are one [`Stack`].
+//!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
 //!
 //! # Security
@@ -46,6 +48,7 @@ mod progress;
 mod raw;
 mod segments;
 mod sink;
+mod stack;
 mod vmcoreinfo;
 
 pub use avml::{AvmlError, AvmlErrorKind};
@@ -63,6 +66,7 @@ pub use missing::{Missing, MissingReason};
 pub use new_pages::NewPages;
 pub use options::{OpenOptions, open, open_as};
 pub use progress::{Progress, Stage};
+pub use stack::{Stack, StackError, StackErrorKind};
 pub use vmcoreinfo::Vmcoreinfo;
 
 /// The README's example compiles.
