@@ -66,9 +66,24 @@ pub struct Common {
     /// One JSON object a line
     #[arg(long, global = true)]
     pub json: bool,
-    /// Take the image for this format, whatever its content looks like: raw, lime, elf or kdump
+    /// Take the image for this format, whatever its content looks like: raw, lime, avml, elf or kdump
     #[arg(long, value_name = "FORMAT", global = true)]
     pub format: Option<Format>,
+    /// Physical address of the first byte of IMAGE, which must be raw
+    #[arg(long, value_name = "ADDR", global = true, value_parser = parse::address)]
+    pub raw_base: Option<u64>,
+    /// Another file of the same memory, as of a split dump; repeat it for more. Where two have a page, the first counts
+    ///
+    /// A raw file can have an address of its own behind it, as in high.raw@0x100000000.
+    #[arg(long = "with", value_name = "FILE[@ADDR]", global = true, value_parser = parse::placed_file)]
+    pub with: Vec<PlacedFile>,
+}
+
+/// A file, and where its first byte is if that is said.
+#[derive(Clone, Debug)]
+pub struct PlacedFile {
+    pub path: PathBuf,
+    pub base: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! How a run ends: what is told, and the exit status.
 
-use iopt_backends::OpenError;
+use iopt_backends::{OpenError, StackError};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ pub enum Error {
     /// What was expected and what was found.
     Use(String),
     Open(OpenError),
+    Stack(StackError),
     Batch(PathBuf, io::Error),
     Copy(iopt::copy::Error),
     Write(PathBuf, io::Error),
@@ -33,6 +34,7 @@ impl fmt::Display for Error {
         match self {
             Self::Use(message) => f.write_str(message),
             Self::Open(error) => error.fmt(f),
+            Self::Stack(error) => write!(f, "expected files of the same memory (IMAGE is image 0): {error}"),
             Self::Batch(path, error) => {
                 write!(f, "{}: expected a batch of requests, can't be read: {error}", path.display())
             }
@@ -48,6 +50,12 @@ impl fmt::Display for Error {
 impl From<OpenError> for Error {
     fn from(error: OpenError) -> Self {
         Self::Open(error)
+    }
+}
+
+impl From<StackError> for Error {
+    fn from(error: StackError) -> Self {
+        Self::Stack(error)
     }
 }
 

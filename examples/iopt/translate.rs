@@ -11,7 +11,7 @@ use crate::{human, units};
 use iopt::memory::Counted;
 use iopt::radix::Translation;
 use iopt::vtd::Fault;
-use iopt_backends::Image;
+use iopt_backends::Stack;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -84,7 +84,7 @@ fn open_batch(path: &FilePath) -> Result<Box<dyn BufRead>, Error> {
 }
 
 struct Job<'a> {
-    translator: Translator<'a, &'a Image>,
+    translator: Translator<'a, &'a Stack>,
     output: &'a mut Output,
     outcome: Outcome,
 }

@@ -3,22 +3,35 @@
 use crate::args::Common;
 use crate::error::Error;
 use crate::sample;
+use iopt::PhysAddr;
 use iopt::memory::PhysReader;
 use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
 use iopt::walk::{Scratch, UnitWalk};
-use iopt_backends::{Image, OpenOptions};
+use iopt_backends::{Image, OpenOptions, Stack};
 use std::path::Path;
 
-/// The image at `path`, or the sample.
-pub fn open(common: &Common, path: Option<&Path>) -> Result<Image, Error> {
+/// The image at `path`, or the sample, with the other files of the same memory.
+pub fn open(common: &Common, path: Option<&Path>) -> Result<Stack, Error> {
     let options = common.format.map_or(OpenOptions::new(), |format| OpenOptions::new().format(format));
-    match path {
-        None => Ok(options.from_bytes(sample::IMAGE)?),
-        Some(path) if path.as_os_str() == "-" => {
-            Err(Error::Use("expected the path of an image, found - (an image can't be read from stdin)".to_owned()))
+    let mut images = vec![match path {
+        None if common.raw_base.is_some() || !common.with.is_empty() => {
+            return Err(Error::Use("expected an IMAGE beside --with and --raw-base, found none".to_owned()));
         }
-        Some(path) => Ok(options.open(path)?),
+        None => options.from_bytes(sample::IMAGE)?,
+        Some(path) => open_file(options, path, common.raw_base)?,
+    }];
+    for file in &common.with {
+        images.push(open_file(OpenOptions::new(), &file.path, file.base)?);
     }
+    Ok(Stack::new(images)?)
+}
+
+fn open_file(options: OpenOptions, path: &Path, base: Option<u64>) -> Result<Image, Error> {
+    if path.as_os_str() == "-" {
+        let message = "expected the path of an image, found - (an image can't be read from stdin by that name)";
+        return Err(Error::Use(message.to_owned()));
+    }
+    Ok(base.map_or(options, |base| options.raw_base(PhysAddr(base))).open(path)?)
 }
 
 /// The units that the options describe. Whatever is wrong with one of them is said before anything is read.

@@ -15,7 +15,7 @@ use file::{Destination, Written};
 use iopt::copy::{self, Mode, Options, Partial};
 use iopt::memory::Counted;
 use iopt::vtd::{Rtaddr, Unit};
-use iopt_backends::{Image, NewPages};
+use iopt_backends::{NewPages, Stack};
 use placement::Placement;
 use planning::Planner;
 use report::Report;
@@ -85,7 +85,7 @@ fn selection(common: &Common) -> Option<String> {
 
 /// Compares the old tables with those in the file, and not with those that were meant to be written to it.
 fn verify(
-    image: &Image,
+    image: &Stack,
     units: &[Unit],
     roots: &[Rtaddr],
     destination: &Destination,
