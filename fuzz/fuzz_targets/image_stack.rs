@@ -1,4 +1,4 @@
-//! The fuzzer's bytes as up to four images of the same memory: `-max_len=65536`.
+//! The fuzzer's bytes as up to four images of the same memory: `-max_len=65535`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,6 @@
 //! What the fuzz targets of memory images do, in a fixed number of steps from small valid files.
 
+mod crowded;
 mod mutate;
 mod seeds;
 

@@ -5,10 +5,10 @@
 pub mod common;
 #[path = "../../../../backends/tests/elf/builder.rs"]
 #[allow(dead_code, clippy::duplicate_mod, reason = "not all of it is needed here")]
-mod elf;
+pub mod elf;
 #[path = "../../../../backends/tests/kdump/builder.rs"]
 #[allow(dead_code, clippy::duplicate_mod, reason = "not all of it is needed here")]
-mod kdump;
+pub mod kdump;
 
 use common::{header, lime, lime_image, memory};
 use elf::{KINDS, load, notes};
@@ -85,10 +85,15 @@ fn kdump_headers(builder: &Builder, at: usize) -> Vec<Range<usize>> {
     all.map(|place| place.start + at..place.end + at).collect()
 }
 
-/// In records of half a block each.
-fn flattened(file: &[u8]) -> Vec<u8> {
+pub fn flattened_header() -> Vec<u8> {
     let mut stream = b"makedumpfile\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01".to_vec();
     stream.resize(4096, 0);
+    stream
+}
+
+/// In records of half a block each.
+fn flattened(file: &[u8]) -> Vec<u8> {
+    let mut stream = flattened_header();
     for (index, bytes) in file.chunks(2048).enumerate() {
         stream.extend((index as i64 * 2048).to_be_bytes());
         stream.extend((bytes.len() as i64).to_be_bytes());
@@ -117,13 +122,14 @@ fn limes() -> Vec<Seed> {
     ]
 }
 
+pub fn block(first: u64, last: u64) -> Vec<u8> {
+    let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+    encoder.write_all(&vec![7; usize::try_from(last - first + 1).unwrap()]).unwrap();
+    let stream = encoder.into_inner().unwrap();
+    [header(*b"AVML", 2, first, last), stream.clone(), (stream.len() as u64).to_le_bytes().to_vec()].concat()
+}
+
 fn avmls() -> Vec<Seed> {
-    let block = |first, last| {
-        let mut encoder = snap::write::FrameEncoder::new(Vec::new());
-        encoder.write_all(&vec![7; usize::try_from(last - first + 1).unwrap()]).unwrap();
-        let stream = encoder.into_inner().unwrap();
-        [header(*b"AVML", 2, first, last), stream.clone(), (stream.len() as u64).to_le_bytes().to_vec()].concat()
-    };
     let first = block(0x8000, 0x87ff);
     let bytes = [first.clone(), block(0x1000, 0x2fff), block(0x8800, 0x8fff)].concat();
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../backends/tests/corpus/legacy-pt/mem.avml.xz");
@@ -134,19 +140,23 @@ fn avmls() -> Vec<Seed> {
     vec![seed("image_avml", "avml-small", bytes, headers), seed("image_avml", "avml-captured", captured, vec![0..64])]
 }
 
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
 fn compressed() -> Vec<Seed> {
     let fixture = |name, how: u8, file: &[u8]| {
         let bytes = [&[how], file].concat();
         let all = 0..bytes.len().min(160);
         seed("image_compressed", name, bytes, vec![all])
     };
-    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::best());
-    gzip.write_all(&dump().build()).unwrap();
     vec![
         fixture("lime.xz", 0, include_bytes!("../../../../backends/tests/fixtures/image.lime.xz")),
         fixture("raw.xz", 0, include_bytes!("../../../../backends/tests/fixtures/image.raw.xz")),
         fixture("lime.gz", 1, include_bytes!("../../../../backends/tests/fixtures/image.lime.gz")),
-        fixture("kdump.gz", 1, &gzip.finish().unwrap()),
+        fixture("kdump.gz", 1, &gzip(&dump().build())),
         fixture("lime.zlib", 2, include_bytes!("../../../../backends/tests/fixtures/image.lime.zlib")),
         fixture("lime.zst", 3, include_bytes!("../../../../backends/tests/fixtures/image.lime.zst")),
         fixture("to-gzip", 4, &lime(&[(0x1000, 0x13ff)])),
