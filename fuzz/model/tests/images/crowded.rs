@@ -17,6 +17,22 @@ fn elf(first: impl Fn(u64) -> u64, size: impl Fn(u64) -> u64, stored: usize) -> 
     KINDS[0].core(&(0..2000).map(segment).collect::<Vec<_>>())
 }
 
+/// Program headers that all have the same notes, of which there are as many as there is room for.
+fn notes() -> Vec<u8> {
+    let kind = KINDS[0];
+    let notes = kind.note(b"", 1, b"").repeat(100);
+    let header = Segment { kind: 4, addr: 0, stored: Vec::new(), memory_size: 0 };
+    let memory = Segment { kind: 1, addr: 4096, stored: vec![7], memory_size: 1 };
+    let mut bytes = kind.core(&[vec![header; 500], vec![memory]].concat());
+    for index in 0..500 {
+        let start = bytes.len() as u64;
+        kind.put(&mut bytes, kind.at("p_offset", index), start);
+        kind.put(&mut bytes, kind.at("p_filesz", index), notes.len() as u64);
+    }
+    bytes.extend(notes);
+    bytes
+}
+
 fn flattened(size: u64, to: impl Fn(u64) -> u64) -> Vec<u8> {
     let mut stream = flattened_header();
     for index in 0..4000 {
@@ -35,6 +51,7 @@ fn many_ranges_take_no_more_than_said() {
         ("ELF, with something missing behind each byte", elf(|index| index * 4096, |_| 2, 1)),
         ("ELF, nested, the smallest first", elf(|index| 10000 - 2 * index, |index| 2 + 4 * index, 0)),
         ("ELF, nested around stored bytes", elf(|index| 20000 - 2 * index, |index| 2 + 4 * index, 1)),
+        ("ELF, notes over notes", notes()),
         ("flattened, neighbours", flattened(1, |index| index)),
         ("flattened, apart", flattened(1, |index| 2 * index)),
         ("flattened, backwards", flattened(1, |index| 9999 - 2 * index)),

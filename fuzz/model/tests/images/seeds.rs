@@ -155,6 +155,7 @@ fn compressed() -> Vec<Seed> {
     vec![
         fixture("lime.xz", 0, include_bytes!("../../../../backends/tests/fixtures/image.lime.xz")),
         fixture("raw.xz", 0, include_bytes!("../../../../backends/tests/fixtures/image.raw.xz")),
+        fixture("dictionary.xz", 0, include_bytes!("../../../../backends/tests/fixtures/dictionary-1gib.xz")),
         fixture("lime.gz", 1, include_bytes!("../../../../backends/tests/fixtures/image.lime.gz")),
         fixture("kdump.gz", 1, &gzip(&dump().build())),
         fixture("lime.zlib", 2, include_bytes!("../../../../backends/tests/fixtures/image.lime.zlib")),

@@ -62,16 +62,15 @@ pub fn check_any(bytes: &[u8]) {
 const READING: u64 = 5 << 20;
 
 /// The most that opening a file takes, in bytes: 512 KiB, and 16 times what there is to read, be it in the file or
-/// decompressed. xz may have a window of 256 MiB besides.
+/// decompressed.
 ///
 /// `None` for what is compressed by zstd as a whole, where it is known that a single block can take more.
 fn most(bytes: &[u8]) -> Option<u64> {
-    let window = if bytes.starts_with(XZ) { 256 << 20 } else { 0 };
     let zlib = bytes.first().is_some_and(|first| first & 0xf == 8);
     let compressed = zlib || [XZ, b"\x1f\x8b", b"AVML"].iter().any(|magic| bytes.starts_with(magic));
     // A stream, and AVML in it.
     let decompressed = if compressed { 2 * LIMIT } else { 0 };
-    (!bytes.starts_with(ZSTD)).then_some((512 << 10) + 16 * (bytes.len() as u64 + decompressed) + window)
+    (!bytes.starts_with(ZSTD)).then_some((512 << 10) + 16 * (bytes.len() as u64 + decompressed))
 }
 
 /// With the first of `magics` at the start, unless there is one of them.
