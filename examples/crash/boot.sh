@@ -16,7 +16,8 @@ crash() {
     truncate -s 16M "$work/$1/nvme"
 
     # Wherever a randomised kernel sits in 512 MiB, 160 MiB in one piece are left.
-    exec {steps}< <(exec qemu-system-x86_64 -machine q35,accel=tcg,kernel-irqchip=split -cpu max -smp 1 -m 512M \
+    exec {steps}< <(exec timeout -k 5 "$limit" qemu-system-x86_64 \
+        -machine q35,accel=tcg,kernel-irqchip=split -cpu max -smp 1 -m 512M \
         -nodefaults -no-user-config -display none -no-reboot \
         -device intel-iommu,intremap=on \
         -device e1000e,netdev=net,addr=3,romfile= -netdev user,id=net,restrict=on \
@@ -33,9 +34,11 @@ crash() {
     done
     # Beyond 128 the time was up; otherwise the machine is off.
     ((status <= 128)) || fail "no news from the machine for $patience seconds"
-    wait "$qemu" || fail "QEMU ended with status $?"
+    status=0
+    wait "$qemu" || status=$?
+    ((status != 124)) || fail "the machine was still on after $limit seconds"
+    ((status == 0)) || fail "QEMU ended with status $status"
     qemu=
-    # Wherever a randomised kernel sits in 512 MiB, 160 MiB in one piece are left.
     exec {steps}<&-
     [[ $last == "capture kernel: done" ]] || fail "the machine went off too early"
     cmp -n $((8 << 20)) "$share/pattern" "$work/$1/nvme" || fail "the NVMe disk has other data than were written"
