@@ -17,25 +17,39 @@ count() {
 }
 
 # A witness that knows nothing of page tables: the card's register says where its receive ring is, and each
-# descriptor that the card hasn't used yet says where it may write a packet.
+# descriptor that the card hasn't used yet says where it may write a packet. All of that must be translated, and be
+# in the listed ranges, at the same place.
 check_ring() {
-    local ring
+    local ring iova physical size at
+    local -A listed
     . "$share/first/rings"
+    while read -r iova physical size; do
+        for ((at = 0; at < size; at += 4096)); do
+            listed[$((iova + at))]=$((physical + at))
+        done
+    done < <(sed -n '/"00:03.0"/s/.*"iova":"\([^"]*\)".*"phys":"\([^"]*\)","size":\([0-9]*\).*/\1 \2 \3/p' \
+        "$share/outside/ranges.json")
+
     ring=$(translate "00:03.0 $receive_ring w")
-    memory "$ring" "$((receive_bytes))" | od -An -v -t x8 -w16 |
+    memory "${ring#* }" "$((receive_bytes))" | od -An -v -t x8 -w16 |
         awk '$1 !~ /^0+$/ && $2 ~ /^0+$/ { print "00:03.0 0x" $1 " w" }' >"$share/buffers"
     buffers=$(wc -l <"$share/buffers")
     ((buffers > 100)) || fail "expected a ring full of buffers at $receive_ring, found $buffers"
-    translate "$(cat "$share/buffers")" >"$share/buffers.physical"
+    translate "$(cat "$share/buffers")" >"$share/buffers.translated"
+    (($(wc -l <"$share/buffers.translated") == buffers)) || fail "some buffers in the ring were not translated"
+    while read -r iova physical; do
+        ((${listed[$((iova & ~4095))]:-0} + (iova & 4095) == physical)) ||
+            fail "the buffer at $iova is translated to $physical, but listed elsewhere or not at all"
+    done < <(echo "$ring"; cat "$share/buffers.translated")
     # The disk's controller has its queues where it says, too.
     translate "00:04.0 $admin_submission r" >/dev/null
     translate "00:04.0 $admin_completion w" >/dev/null
 }
 
-# translate REQUESTS: where they end up, a physical address a line.
+# translate REQUESTS: each IOVA, and the physical address where it ends up.
 translate() {
     iopt --json translate "$share/vmcore" --root "$old_root" --cap "$cap" --ecap "$ecap" --batch - <<<"$1" |
-        sed -n 's/.*"phys":"\(0x[0-9a-f]*\)".*/\1/p'
+        sed -n 's/.*"iova":"\([^"]*\)".*"phys":"\([^"]*\)".*/\1 \2/p'
 }
 
 # memory ADDRESS LENGTH: the bytes of physical memory in the vmcore, as readelf finds them.
