@@ -14,6 +14,9 @@
 //! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (AVML and others, see
 //! [`UnsupportedFormat`]) are refused by name.
 //!
+//! [`live`] reads the running machine instead of an image, on Linux; with it, [`live::CoreFile`] reads an ELF core file
+//! a page at a time, without mapping it.
+//!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
 //!
 //! # Security
@@ -35,6 +38,8 @@ mod flattened;
 mod image;
 mod kdump;
 mod lime;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod live;
 mod mapping;
 mod missing;
 mod new_pages;

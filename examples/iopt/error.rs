@@ -1,6 +1,8 @@
 //! How a run ends: what is told, and the exit status.
 
 use iopt_backends::OpenError;
+#[cfg(target_os = "linux")]
+use iopt_backends::live;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -22,6 +24,10 @@ pub enum Error {
     /// What was expected and what was found.
     Use(String),
     Open(OpenError),
+    #[cfg(target_os = "linux")]
+    Live(live::Error),
+    #[cfg(target_os = "linux")]
+    NoLiveMemory(live::NoMemory),
     Batch(PathBuf, io::Error),
     Copy(iopt::copy::Error),
     Write(PathBuf, io::Error),
@@ -33,6 +39,10 @@ impl fmt::Display for Error {
         match self {
             Self::Use(message) => f.write_str(message),
             Self::Open(error) => error.fmt(f),
+            #[cfg(target_os = "linux")]
+            Self::Live(error) => error.fmt(f),
+            #[cfg(target_os = "linux")]
+            Self::NoLiveMemory(error) => error.fmt(f),
             Self::Batch(path, error) => {
                 write!(f, "{}: expected a batch of requests, can't be read: {error}", path.display())
             }
@@ -48,6 +58,20 @@ impl fmt::Display for Error {
 impl From<OpenError> for Error {
     fn from(error: OpenError) -> Self {
         Self::Open(error)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<live::Error> for Error {
+    fn from(error: live::Error) -> Self {
+        Self::Live(error)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<live::NoMemory> for Error {
+    fn from(error: live::NoMemory) -> Self {
+        Self::NoLiveMemory(error)
     }
 }
 

@@ -3,26 +3,34 @@
 use crate::args::{Common, ImageOnly};
 use crate::error::{Error, Outcome};
 use crate::json::{InfoLine, KernelInfo, MemoryRange};
+#[cfg(target_os = "linux")]
+use crate::live;
+use crate::memory::Memory;
 use crate::output::Output;
 use crate::statistics::Statistics;
 use crate::{human, units};
 use iopt::PhysRange;
-use iopt::memory::ranges;
+use iopt::memory::{PhysReader, ranges};
 use iopt_backends::{Elf, Image, Kdump, MissingReason};
 use std::io::{self, Write};
 use std::time::Duration;
 
 pub fn run(common: &Common, command: &ImageOnly, output: &mut Output) -> Result<Outcome, Error> {
-    let image = units::open(common, command.image.as_deref())?;
+    let is_sample = units::is_sample(common, command.image.as_deref())?;
+    let image = match units::open(common, command.image.as_deref())? {
+        Memory::Image(image) => image,
+        #[cfg(target_os = "linux")]
+        Memory::Live(memory) => return live::info(common, &memory, output),
+    };
     if output.is_json() {
         output.json(&InfoLine {
             format: image.format().name(),
-            size: image.size(),
+            size: Some(image.size()),
             ranges: ranges(&image).map(MemoryRange::from).collect(),
             vmcoreinfo: image.vmcoreinfo().map(KernelInfo),
         })?;
     } else {
-        output.sample_note(command.image.is_none())?;
+        output.sample_note(is_sample)?;
         describe(&image, output)?;
     }
     output.flush()?;
@@ -48,8 +56,12 @@ fn describe(image: &Image, output: &mut Output) -> io::Result<()> {
     if let Some(release) = image.vmcoreinfo().and_then(|info| info.get("OSRELEASE")) {
         writeln!(output, "kernel  {}", release.escape_ascii())?;
     }
-    writeln!(output, "memory  {}", total(ranges(image)))?;
-    for range in ranges(image) {
+    memory(image, output)
+}
+
+pub fn memory(memory: &impl PhysReader, output: &mut Output) -> io::Result<()> {
+    writeln!(output, "memory  {}", total(ranges(memory)))?;
+    for range in ranges(memory) {
         let (first, last) = (range.first().0, range.last().0);
         writeln!(output, "  {first:#014x} - {last:#014x}  {:>12}", human::size(range.size()))?;
     }

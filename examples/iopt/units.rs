@@ -2,45 +2,57 @@
 
 use crate::args::Common;
 use crate::error::Error;
-use crate::sample;
+use crate::memory::Memory;
+use crate::output::Output;
+use crate::{live, sample};
 use iopt::memory::PhysReader;
 use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
 use iopt::walk::{Scratch, UnitWalk};
-use iopt_backends::{Image, OpenOptions};
+use iopt_backends::OpenOptions;
 use std::path::Path;
 
-/// The image at `path`, or the sample.
-pub fn open(common: &Common, path: Option<&Path>) -> Result<Image, Error> {
-    let options = common.format.map_or(OpenOptions::new(), |format| OpenOptions::new().format(format));
+/// Whether the sample is read, and not what the command line names.
+pub fn is_sample(common: &Common, path: Option<&Path>) -> Result<bool, Error> {
     match path {
-        None => Ok(options.from_bytes(sample::IMAGE)?),
-        Some(path) if path.as_os_str() == "-" => {
-            Err(Error::Use("expected the path of an image, found - (an image can't be read from stdin)".to_owned()))
+        Some(path) if common.live => {
+            Err(Error::Use(format!("expected --live or an IMAGE, found both (the image {})", path.display())))
         }
-        Some(path) => Ok(options.open(path)?),
+        path => Ok(path.is_none() && !common.live),
     }
 }
 
-/// The units that the options describe. Whatever is wrong with one of them is said before anything is read.
-pub fn units(common: &Common, is_sample: bool) -> Result<Vec<Unit>, Error> {
-    if common.roots.is_empty() && !is_sample {
-        let message =
-            "expected --root ADDR, the value of RTADDR_REG, found none: scanning an image for roots does not exist yet";
-        return Err(Error::Use(message.to_owned()));
+/// The image at `path`, the running machine, or the sample.
+pub fn open(common: &Common, path: Option<&Path>) -> Result<Memory, Error> {
+    let options = common.format.map_or(OpenOptions::new(), |format| OpenOptions::new().format(format));
+    match path {
+        None if common.live => live::open(common),
+        None => Ok(Memory::Image(options.from_bytes(sample::IMAGE)?)),
+        Some(path) if path.as_os_str() == "-" => {
+            Err(Error::Use("expected the path of an image, found - (an image can't be read from stdin)".to_owned()))
+        }
+        Some(path) => Ok(Memory::Image(options.open(path)?)),
     }
-    // The sample's registers are those of its own root. Another root may be of any unit.
-    let of_sample = common.roots.is_empty();
-    let roots = if of_sample { &[sample::ROOT.0][..] } else { &common.roots };
-    let mut caps = registers("--cap", &common.caps, roots.len())?.map(Cap);
-    let mut ecaps = registers("--ecap", &common.ecaps, roots.len())?.map(Ecap);
-    let width = host_address_width(common, is_sample);
-    let unit = |&root: &u64| {
-        let unit = Unit::new(Rtaddr(root)).map_err(|error| Error::Use(error.to_string()))?;
-        let cap = caps.next().or(of_sample.then_some(sample::CAP));
-        let ecap = ecaps.next().or(of_sample.then_some(sample::ECAP));
-        Ok(unit.with_capabilities(cap, ecap).with_host_address_width(width))
+}
+
+/// What is known of a unit beside the options.
+pub struct Known {
+    pub rtaddr: Rtaddr,
+    pub cap: Option<Cap>,
+    pub ecap: Option<Ecap>,
+    pub host_address_width: Option<u8>,
+}
+
+/// The units that the options describe. Whatever is wrong with one of them is said before anything is read.
+pub fn units(common: &Common, is_sample: bool, output: &mut Output) -> Result<Vec<Unit>, Error> {
+    let known = known(common, is_sample, output)?;
+    let mut caps = registers("--cap", &common.caps, known.len())?.map(Cap);
+    let mut ecaps = registers("--ecap", &common.ecaps, known.len())?.map(Ecap);
+    let unit = |known: &Known| {
+        let unit = Unit::new(known.rtaddr).map_err(|error| Error::Use(error.to_string()))?;
+        let (cap, ecap) = (caps.next().or(known.cap), ecaps.next().or(known.ecap));
+        Ok(unit.with_capabilities(cap, ecap).with_host_address_width(common.haw.or(known.host_address_width)))
     };
-    let units = roots.iter().map(unit).collect::<Result<Vec<Unit>, Error>>()?;
+    let units = known.iter().map(unit).collect::<Result<Vec<Unit>, Error>>()?;
     match common.pasid {
         Some(pasid) if !units.iter().any(Unit::is_scalable) => {
             let expected = "expected no --pasid (no request has a PASID in legacy mode), or a root in scalable mode";
@@ -50,9 +62,23 @@ pub fn units(common: &Common, is_sample: bool) -> Result<Vec<Unit>, Error> {
     }
 }
 
-/// How many bits a physical address has, if that is known.
-pub fn host_address_width(common: &Common, is_sample: bool) -> Option<u8> {
-    common.haw.or(is_sample.then_some(sample::HOST_ADDRESS_WIDTH))
+fn known(common: &Common, is_sample: bool, output: &mut Output) -> Result<Vec<Known>, Error> {
+    let host_address_width = is_sample.then_some(sample::HOST_ADDRESS_WIDTH);
+    if !common.roots.is_empty() {
+        // The sample's registers are those of its own root. Another root may be of any unit.
+        let known = |&root| Known { rtaddr: Rtaddr(root), cap: None, ecap: None, host_address_width };
+        return Ok(common.roots.iter().map(known).collect());
+    }
+    if is_sample {
+        let (cap, ecap) = (Some(sample::CAP), Some(sample::ECAP));
+        return Ok(vec![Known { rtaddr: sample::ROOT, cap, ecap, host_address_width }]);
+    }
+    if common.live {
+        return live::units(common, output);
+    }
+    let message =
+        "expected --root ADDR, the value of RTADDR_REG, found none: scanning an image for roots does not exist yet";
+    Err(Error::Use(message.to_owned()))
 }
 
 /// The walk over the devices of a unit that the options leave. Units of legacy mode have no PASIDs to leave any out by.

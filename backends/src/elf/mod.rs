@@ -4,10 +4,14 @@ mod error;
 mod layout;
 mod notes;
 mod read;
+mod source;
 
 pub use error::{ElfError, ElfErrorKind};
 pub use notes::{Note, NoteError, Notes};
 pub(crate) use read::read;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub(crate) use read::read_headers;
+pub(crate) use source::Source;
 
 use crate::segments::Segments;
 use crate::vmcoreinfo::Vmcoreinfo;
@@ -40,6 +44,19 @@ impl Elf {
         Notes::new(file, self.byte_order, &self.notes)
     }
 
+    /// Reads the notes, of which `most` bytes at most are kept, and has them found in what it returns from now on.
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    pub(crate) fn take_notes<S: Source>(&mut self, file: &S, most: usize) -> Result<Vec<u8>, S::Error> {
+        let mut kept = Vec::new();
+        for note in &mut self.notes {
+            let size = note.len().min(most.saturating_sub(kept.len()));
+            let start = kept.len();
+            kept.extend_from_slice(&file.bytes(in_file(note.start), in_file(size))?);
+            *note = start..kept.len();
+        }
+        Ok(kept)
+    }
+
     pub(crate) fn vmcoreinfo<'i>(&'i self, file: &'i [u8]) -> Option<Vmcoreinfo<'i>> {
         let mut notes = self.notes(file).filter_map(Result::ok);
         notes.find(|note| note.name == b"VMCOREINFO").map(|note| Vmcoreinfo::new(note.contents))
@@ -50,6 +67,18 @@ impl Elf {
 pub(crate) struct Core {
     pub(crate) segments: Segments,
     pub(crate) elf: Elf,
+    /// Whether any segment has an address other than 0.
+    any_addr: bool,
+    /// Where the program headers are.
+    table: u64,
+}
+
+impl Core {
+    /// Whether the addresses mean anything: 0 in each segment is one only where a kernel tells about itself.
+    pub(crate) fn check_addresses(&self, has_vmcoreinfo: bool) -> Result<(), ElfError> {
+        let kind = ElfErrorKind::NoPhysicalAddresses;
+        if self.any_addr || has_vmcoreinfo { Ok(()) } else { Err(ElfError { offset: self.table, kind }) }
+    }
 }
 
 /// The width of addresses in an ELF image. [`Display`](fmt::Display) writes `32-bit` or `64-bit`.
