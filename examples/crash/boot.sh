@@ -2,13 +2,13 @@
 
 # crash IOMMU: the capture kernel gets intel_iommu=IOMMU. What it says goes to $share.
 crash() {
-    local line status=0
+    local line last="" status=0
     share=$work/$1/share
     console=$work/$1/console
     mkdir -p "$share"
     cp "$kernel_files/boot/vmlinuz-"* "$share/vmlinuz"
     cp "$cache/initramfs.gz" "$share/initramfs"
-    cp guest/{first,capture}.sh walk.sh "$share"
+    cp guest/{first,capture,live}.sh walk.sh "$share"
     # Without intel_iommu, and without intremap, the unit keeps the root table and the interrupt table of the dead
     # kernel; with them, the capture kernel gives it copies of its own.
     echo "console=ttyS0 panic=-1 iomem=relaxed reset_devices intel_iommu=$1 intremap=$1" >"$share/options"
@@ -25,7 +25,7 @@ crash() {
         -device virtio-9p-pci,fsdev=host,mount_tag=host,addr=5,disable-legacy=on,iommu_platform=on \
         -fsdev local,id=host,path="$share",security_model=none \
         -kernel "$share/vmlinuz" -initrd "$share/initramfs" \
-        -append "console=ttyS0 panic=-1 iomem=relaxed intel_iommu=on crashkernel=160M" \
+        -append "console=ttyS0 panic=-1 iomem=relaxed ipv6.disable=1 intel_iommu=on crashkernel=160M" \
         -serial "file:$console" -chardev stdio,id=steps,signal=off -serial chardev:steps </dev/null 2>&1)
     qemu=$!
     while read -t "$patience" -r line <&"$steps" || { status=$?; false; }; do

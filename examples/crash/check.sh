@@ -12,6 +12,30 @@ check_same_answers() {
     (($(count devices) > 3 && $(count ranges) > 100 && $(count interrupts) > 3)) || fail "hardly anything was mapped"
 }
 
+# What iopt --live said. The first kernel, alive, has the tables that it has dead: nothing used a device in between.
+# The capture kernel's own tables have some devices of the dead kernel as they were, and others, whose drivers it
+# started, anew.
+check_live() {
+    local list device adopted=0 anew=0
+    for list in devices ranges interrupts; do
+        cmp "$share/first-live/$list.json" "$share/outside/$list.json" || fail "alive, the $list were not the same"
+    done
+    [[ -e $share/capture-live ]] || return 0
+    while read -r list; do
+        device=$(grep -o '"source_id":"[^"]*"' <<<"$list")
+        if grep -Fqx "$list" "$share/capture-live/devices.json"; then
+            ((adopted += 1))
+            diff <(grep -F "$device" "$share/outside/ranges.json") \
+                <(grep -F "$device" "$share/capture-live/ranges.json") ||
+                fail "$device was adopted, but reaches something else now"
+        else
+            ((anew += 1))
+        fi
+    done <"$share/outside/devices.json"
+    ((adopted && anew)) || fail "of $(count devices) devices, the capture kernel took over $adopted"
+    say "  $adopted devices were adopted, $anew had new tables"
+}
+
 count() {
     wc -l <"$share/outside/$1.json"
 }

@@ -8,14 +8,19 @@ case $(cat /proc/cmdline) in
     [ "$rtaddr" = "$old_root" ]
     [ "$irta" = "$old_irta" ]
     ;;
-*)
+*intel_iommu=on*)
     step "finding a root table of this kernel's own, $rtaddr, in the unit"
     [ "$rtaddr" != "$old_root" ]
+    step "walking this kernel's tables in /proc/kcore, and those that it adopted in /proc/vmcore"
+    walk_live
+    [ "$sources" = "/proc/kcore /proc/vmcore" ]
     ;;
 esac
 
 step "walking the dead kernel's tables in /proc/vmcore"
 walk /proc/vmcore "$results"
+# The other reader of the same file, which doesn't map it.
+iopt --live --json ranges --root "$old_root" --cap "$cap" --ecap "$ecap" | cmp - "$results/ranges.json"
 
 step "copying them, and adopting them"
 copy /proc/vmcore "$results"

@@ -16,9 +16,6 @@ done
 
 # Where the devices themselves find their rings, in addresses that the unit translates: an independent witness.
 step "asking both devices where their rings are"
-bar() {
-    sed -n '1s/ .*//p' "/sys/bus/pci/devices/0000:$1/resource"
-}
 network=$(bar 00:03.0)
 nvme=$(bar 00:04.0)
 printf '%s\n' \
@@ -29,6 +26,11 @@ printf '%s\n' \
 
 step "loading the capture kernel"
 kexec -s -p /host/vmlinuz --initrd=/host/initramfs --command-line="$(cat /host/options) old_root=$rtaddr old_irta=$irta"
+
+# From here on the devices are left alone, so the dead kernel's tables must say the same.
+step "walking the running machine: registers from /dev/mem, tables from /proc/kcore"
+walk_live
+[ "$sources" = "/proc/kcore" ]
 
 step "crashing"
 echo c >/proc/sysrq-trigger
