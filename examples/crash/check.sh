@@ -9,7 +9,7 @@ check_same_answers() {
     copy "$share/vmcore" "$share/outside"
     cp "$share/capture/registers" "$share/outside"
     diff -r "$share/capture" "$share/outside" || fail "the saved vmcore gives other answers than /proc/vmcore gave"
-    (($(count devices) > 3 && $(count ranges) > 100 && $(count interrupts) > 3)) || fail "hardly anything was mapped"
+    (($(count devices) > 3 && $(count ranges) > 20 && $(count interrupts) > 3)) || fail "hardly anything was mapped"
 }
 
 # What iopt --live said. The first kernel, alive, has the tables that it has dead: nothing used a device in between.
