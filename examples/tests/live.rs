@@ -122,6 +122,32 @@ fn options_go_before_registers() {
     assert!(live(&machine, "devices --cap 1 --cap 2").stderr.contains("once for each root (1)"));
 }
 
+/// What the unit can't do is refused, and it is the unit that says what it can.
+#[test]
+fn what_the_machine_says_of_itself_is_believed() {
+    let (machine, _) = running("legacy-pt");
+    let status = || live(&machine, "devices --json").status;
+    assert_eq!(status(), 0);
+    let changed = |name: &str, value: &str| {
+        let mut values = registers("legacy-pt");
+        values[name] = json!(value);
+        machine.registers(BASE, &values);
+    };
+    // Without tables of 4 levels, and without pass-through.
+    changed("CAP", "0xd2008c222f0206");
+    assert_eq!(status(), 1);
+    changed("ECAP", "0xf02");
+    assert_eq!(status(), 1);
+    machine.registers(BASE, &registers("legacy-pt"));
+    assert_eq!(status(), 0);
+    let dmar = machine.path("sys/firmware/acpi/tables/DMAR");
+    let mut table = fs::read(&dmar).unwrap();
+    table[36] = 19;
+    fs::write(&dmar, &table).unwrap();
+    assert_eq!(status(), 1);
+    assert_eq!(live(&machine, "devices --json --haw 48").status, 0);
+}
+
 #[test]
 fn a_unit_that_does_not_translate_is_left_out() {
     let (machine, _) = running("vfio-48");

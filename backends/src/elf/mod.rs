@@ -45,16 +45,19 @@ impl Elf {
     }
 
     /// Reads the notes, of which `most` bytes at most are kept, and has them found in what it returns from now on.
+    /// Those that can't be read are left out: they are no reason to refuse the memory.
     #[cfg(all(feature = "live", target_os = "linux"))]
-    pub(crate) fn take_notes<S: Source>(&mut self, file: &S, most: usize) -> Result<Vec<u8>, S::Error> {
+    pub(crate) fn take_notes<S: Source>(&mut self, file: &S, most: usize) -> Vec<u8> {
         let mut kept = Vec::new();
         for note in &mut self.notes {
             let size = note.len().min(most.saturating_sub(kept.len()));
             let start = kept.len();
-            kept.extend_from_slice(&file.bytes(in_file(note.start), in_file(size))?);
+            if let Ok(bytes) = file.bytes(in_file(note.start), in_file(size)) {
+                kept.extend_from_slice(&bytes);
+            }
             *note = start..kept.len();
         }
-        Ok(kept)
+        kept
     }
 
     pub(crate) fn vmcoreinfo<'i>(&'i self, file: &'i [u8]) -> Option<Vmcoreinfo<'i>> {

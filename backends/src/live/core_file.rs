@@ -31,6 +31,7 @@ pub struct CoreFile {
 const MOST_HEADERS: u64 = 16 << 20;
 /// A note for each of some ten thousand processors.
 const MOST_NOTES: usize = 16 << 20;
+const PIECE: usize = 1 << 16;
 
 impl CoreFile {
     /// The memory of the running kernel, `/proc/kcore`.
@@ -79,7 +80,7 @@ impl CoreFile {
         let headers = || {
             let source = Headers { file: &file, role };
             let mut core = elf::read_headers(&source)?;
-            let notes = core.elf.take_notes(&source, MOST_NOTES)?;
+            let notes = core.elf.take_notes(&source, MOST_NOTES);
             core.check_addresses(core.elf.vmcoreinfo(&notes).is_some())?;
             Ok((core, notes))
         };
@@ -105,7 +106,7 @@ impl CoreFile {
         self.segments.missing()
     }
 
-    /// The notes, in the order of the file. Of more than 16 MiB of them the rest is left out.
+    /// The notes, in the order of the file. Those that can't be read, and what is more than 16 MiB, are left out.
     #[must_use]
     pub fn notes(&self) -> Notes<'_> {
         self.elf.notes(&self.notes)
@@ -152,9 +153,20 @@ impl Source for Headers<'_> {
         if size > MOST_HEADERS {
             return Err(ErrorKind::ElfHeadersTooLarge { most: MOST_HEADERS, found: size });
         }
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-        let read = file::read_up_to(self.file, offset, &mut bytes);
-        bytes.truncate(read.map_err(|error| ErrorKind::read(self.role, offset, error))?);
+        let size = usize::try_from(size).unwrap_or(0);
+        let mut bytes = Vec::new();
+        // A piece at a time: that a header asks for them does not mean that they are there.
+        while bytes.len() < size {
+            let done = bytes.len();
+            bytes.resize(done.saturating_add(PIECE).min(size), 0);
+            let piece = bytes.get_mut(done..).unwrap_or_default();
+            let at = offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
+            let read = file::read_up_to(self.file, at, piece).map_err(|error| ErrorKind::read(self.role, at, error))?;
+            if read < piece.len() {
+                bytes.truncate(done.saturating_add(read));
+                break;
+            }
+        }
         Ok(Cow::Owned(bytes))
     }
 }

@@ -82,11 +82,13 @@ pub(super) fn read_all(path: &Path, role: Role, most: u64) -> Result<Vec<u8>, Er
     }
 }
 
-/// Fills `bytes` from `offset` on, as far as the file goes, and returns how many there were.
+/// Fills `bytes` from `offset` on, as far as the file goes, and returns how many there were. No file goes on behind
+/// the largest signed offset.
 pub(super) fn read_up_to(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        let at = offset.checked_add(u64::try_from(done).unwrap_or(u64::MAX)).ok_or(io::ErrorKind::InvalidInput)?;
+        let at = u64::try_from(done).ok().and_then(|done| offset.checked_add(done));
+        let Some(at) = at.filter(|at| i64::try_from(*at).is_ok()) else { break };
         match file.read_at(rest, at) {
             Ok(0) => break,
             Ok(read) => done = done.saturating_add(read),
