@@ -26,7 +26,7 @@ BDF is bus:device.function in hexadecimal, 00:1f.2; a segment 0000: before it is
 whose requests carry that PASID.
 
 Exit status: 0 done; 1 done, and something is partial, malformed or (translate) faulted;
-2 wrong use, or an image that can't be read.";
+2 wrong use, or an image or a machine that can't be read.";
 
 /// Options of every command.
 #[derive(Debug, clap::Args)]

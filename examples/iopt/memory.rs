@@ -33,8 +33,10 @@ impl PhysReader for Memory {
 
     #[inline]
     fn prefetch(&self, addr: PhysAddr, bytes: usize) {
-        if let Self::Image(image) = self {
-            image.prefetch(addr, bytes);
+        match self {
+            Self::Image(image) => image.prefetch(addr, bytes),
+            #[cfg(target_os = "linux")]
+            Self::Live(_) => {}
         }
     }
 

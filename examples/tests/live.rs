@@ -119,6 +119,7 @@ fn options_go_before_registers() {
     // A narrower bus makes the addresses of tables reserved bits.
     let narrow = live(&machine, "devices --json --haw 20");
     assert_eq!(narrow.status, 1);
+    assert_eq!(live(&machine, "devices --json --cap d2008c222f0206").status, 1, "there are tables of 4 levels");
     assert!(live(&machine, "devices --cap 1 --cap 2").stderr.contains("once for each root (1)"));
 }
 

@@ -1,6 +1,6 @@
-use super::Error;
 use super::file::{self, Role};
 use super::iomem::joined;
+use super::{Error, ErrorKind};
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind};
 use iopt::{PhysAddr, PhysRange};
 use libc::{EFAULT, EPERM};
@@ -75,6 +75,14 @@ impl Devmem {
         match self.restriction {
             Restriction::Strict(page) => Some(page),
             Restriction::None | Restriction::Unknown => None,
+        }
+    }
+
+    /// It, unless the kernel lets no memory be read.
+    pub(super) fn if_not_strict(self) -> Result<Self, Error> {
+        match self.denied() {
+            None => Ok(self),
+            Some(page) => Err(Error { path: self.path, kind: ErrorKind::StrictDevmem(page) }),
         }
     }
 

@@ -1,6 +1,6 @@
 use super::file::Role;
 use super::iomem::{joined, system_ram};
-use super::{CoreFile, Devmem, Error, ErrorKind, NoMemory, Paths};
+use super::{CoreFile, Devmem, Error, NoMemory, Paths};
 use crate::vmcoreinfo::Vmcoreinfo;
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind, ranges};
 use iopt::{PhysAddr, PhysRange};
@@ -132,10 +132,6 @@ impl PhysReader for Memory {
 /// `/dev/mem`, if memory can be read through it.
 fn devmem(paths: &Paths) -> Result<Source, Error> {
     // It says more that there is no such device than that its memory is not known.
-    let devmem =
-        Devmem::open(&paths.mem, Vec::new()).and_then(|_| Devmem::open(&paths.mem, system_ram(&paths.iomem)?))?;
-    match devmem.denied() {
-        None => Ok(Source::Devmem(devmem)),
-        Some(page) => Err(Error { path: paths.mem.clone(), kind: ErrorKind::StrictDevmem(page) }),
-    }
+    Devmem::open(&paths.mem, Vec::new())?;
+    Devmem::open(&paths.mem, system_ram(&paths.iomem)?)?.if_not_strict().map(Source::Devmem)
 }

@@ -37,14 +37,19 @@ const LOW: (u64, u64) = (0x1000, 0x9fbff);
 /// System RAM is denied, and zeros stand in for the lowest of it.
 #[test]
 fn a_strict_kernel_is_recognised_and_its_zeros_are_not_taken_for_memory() {
-    let memory = [ram(LOW.0, LOW.1), ram(0x10_0000, 0x10_2fff)];
+    let memory = [ram(LOW.0, LOW.1), ram(0x10_0000, 0x10_3fff)];
     let strict =
-        [(0x1000, Ok(0)), (0x2000, Ok(7)), (0x10_0000, Err(EPERM)), (0x10_1000, Err(EPERM)), (0x10_2000, Err(EPERM))];
+        [(0x1000, Ok(0)), (0x2000, Ok(7)), (0x10_0000, Err(EPERM)), (0x10_1000, Err(EPERM)), (0x10_3000, Ok(0))];
     let devmem = devmem(&memory, &strict);
     assert_eq!(devmem.denied(), Some(PhysAddr(0x10_0000)));
     assert_eq!(read(&devmem, 0x1fff), Err(ReadErrorKind::Excluded));
     assert_eq!(read(&devmem, 0x2008), Ok(7));
     assert_eq!(read(&devmem, 0x10_1000), Err(ReadErrorKind::Io(EPERM)));
+    assert_eq!(read(&devmem, 0x10_3000), Ok(0), "zeros above 1 MiB are nothing else");
+    let message = devmem.if_not_strict().unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 1);
+    assert!(message.starts_with("/dev/mem: ") && message.contains("page 0x100000 denied"), "{message}");
+    assert!(message.ends_with("CONFIG_STRICT_DEVMEM"), "{message}");
 }
 
 #[test]
@@ -53,6 +58,7 @@ fn zeros_are_memory_where_the_kernel_denies_none() {
     let devmem = devmem(&memory, &[(0x1000, Ok(0)), (0x10_0000, Ok(0))]);
     assert_eq!(devmem.denied(), None);
     assert_eq!((read(&devmem, 0x1000), read(&devmem, 0x10_0000)), (Ok(0), Ok(0)));
+    assert!(devmem.if_not_strict().is_ok());
 }
 
 /// Nothing above 1 MiB tells whether the kernel is strict.
