@@ -41,14 +41,14 @@ iopt() {
 # The package that linux-image-amd64 stands for today: unpacked, not installed.
 fetch_kernel() {
     kernel=$(newest_kernel)
-    if [[ -z $kernel ]]; then
+    if [[ -z $kernel || ! -d $cache/$kernel ]]; then
         apt-get update -qq
         kernel=$(newest_kernel)
     fi
     [[ -n $kernel ]] || fail "apt knows no linux-image-amd64: is this Debian?"
     kernel_files=$cache/$kernel
     if [[ ! -d $kernel_files ]]; then
-        rm -rf "$cache/download"
+        rm -rf "$cache"/{download,linux-image-*}
         mkdir "$cache/download"
         (cd "$cache/download" && apt-get download -qq -o APT::Sandbox::User=root "$kernel")
         dpkg-deb -x "$cache"/download/*.deb "$cache/download/files"
