@@ -1,19 +1,26 @@
 use crate::compressed::Compression;
-use crate::{elf, lime};
+use crate::{avml, elf, lime};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
 /// How an image says which physical address a byte has.
 ///
-/// [`Display`](fmt::Display) and [`FromStr`] use the names `raw`, `lime`, `elf` and `kdump`.
+/// [`Display`](fmt::Display) and [`FromStr`] use the names `raw`, `lime`, `avml`, `elf` and `kdump`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// The offset in the file is the physical address.
+    /// The offset in the file is the physical address, or how far that is behind
+    /// [`raw_base`](crate::OpenOptions::raw_base).
     Raw,
     /// LiME, version 1: each range behind a header with its addresses.
     Lime,
+    /// AVML, version 2: LiME's headers and compressed blocks, decompressed into memory.
+    ///
+    /// Its writer leaves out blocks of up to 16 MiB that hold nothing but zeros, and nothing in the file tells them from
+    /// addresses without memory: they read as [`Hole`](iopt::memory::ReadErrorKind::Hole). What the same tool
+    /// writes as version 1, and without compression, is LiME.
+    Avml,
     /// ELF core file of physical memory, as `/proc/vmcore` gives and makedumpfile, QEMU and virsh write: a header for
     /// each range says where it is.
     ///
@@ -27,7 +34,7 @@ pub enum Format {
 }
 
 impl Format {
-    const ALL: [Self; 4] = [Self::Raw, Self::Lime, Self::Elf, Self::Kdump];
+    const ALL: [Self; 5] = [Self::Raw, Self::Lime, Self::Avml, Self::Elf, Self::Kdump];
 
     /// The name, as on the command line.
     #[must_use]
@@ -35,6 +42,7 @@ impl Format {
         match self {
             Self::Raw => "raw",
             Self::Lime => "lime",
+            Self::Avml => "avml",
             Self::Elf => "elf",
             Self::Kdump => "kdump",
         }
@@ -57,32 +65,22 @@ impl FromStr for Format {
 
 /// No format has this name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("expected raw, lime, elf or kdump as the format, found {0:?}")]
+#[error("expected raw, lime, avml, elf or kdump as the format, found {0:?}")]
 pub struct UnknownFormat(pub String);
 
 /// A format that is recognised by its first bytes, but not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum UnsupportedFormat {
-    /// AVML, version 2.
-    #[error("an AVML image")]
-    Avml,
     /// Windows crash dump.
     #[error("a Windows crash dump")]
     Windows,
-    /// gzip, whatever is inside.
-    #[error("a gzip file")]
-    Gzip,
 }
 
 const KDUMP: [&[u8]; 3] = [b"KDUMP   ", b"DISKDUMP", b"makedumpfile"];
 
-const UNSUPPORTED: [(&[u8], UnsupportedFormat); 4] = [
-    (b"AVML", UnsupportedFormat::Avml),
-    (b"PAGEDU64", UnsupportedFormat::Windows),
-    (b"PAGEDUMP", UnsupportedFormat::Windows),
-    (b"\x1f\x8b", UnsupportedFormat::Gzip),
-];
+const UNSUPPORTED: [(&[u8], UnsupportedFormat); 2] =
+    [(b"PAGEDU64", UnsupportedFormat::Windows), (b"PAGEDUMP", UnsupportedFormat::Windows)];
 
 /// What the first bytes of a file say it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,21 +92,37 @@ pub(crate) enum Content {
 
 impl Content {
     pub(crate) fn of(bytes: &[u8]) -> Self {
+        if let Some(known) = Self::known(bytes) {
+            return known;
+        }
+        // Many a raw image starts like a zlib stream; few of them go on as a stream of something that is known.
+        let inside = Compression::start_of_zlib(bytes).and_then(|start| Self::known(&start));
+        match inside {
+            Some(Self::Image(_) | Self::Unsupported(_)) => Self::Compressed(Compression::Zlib),
+            Some(Self::Compressed(_)) | None => Self::Image(Format::Raw),
+        }
+    }
+
+    /// What the first bytes say without a doubt.
+    fn known(bytes: &[u8]) -> Option<Self> {
         if let Some(compression) = Compression::of(bytes) {
-            return Self::Compressed(compression);
+            return Some(Self::Compressed(compression));
         }
         // The big-endian twin is LiME too: its parser refuses it by name.
         if bytes.starts_with(&lime::MAGIC) || bytes.starts_with(&lime::BIG_ENDIAN_MAGIC) {
-            return Self::Image(Format::Lime);
+            return Some(Self::Image(Format::Lime));
+        }
+        if bytes.starts_with(&avml::MAGIC) {
+            return Some(Self::Image(Format::Avml));
         }
         if bytes.starts_with(&elf::MAGIC) {
-            return Self::Image(Format::Elf);
+            return Some(Self::Image(Format::Elf));
         }
         // A flattened stream may hold another format: the parser refuses it.
         if KDUMP.iter().any(|magic| bytes.starts_with(magic)) {
-            return Self::Image(Format::Kdump);
+            return Some(Self::Image(Format::Kdump));
         }
         let unsupported = UNSUPPORTED.iter().find(|(magic, _)| bytes.starts_with(magic));
-        unsupported.map_or(Self::Image(Format::Raw), |(_, format)| Self::Unsupported(*format))
+        unsupported.map(|(_, format)| Self::Unsupported(*format))
     }
 }

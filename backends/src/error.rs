@@ -1,8 +1,10 @@
+use crate::avml::AvmlError;
 use crate::compressed::Compression;
-use crate::detect::UnsupportedFormat;
+use crate::detect::{Format, UnsupportedFormat};
 use crate::elf::ElfError;
 use crate::kdump::KdumpError;
 use crate::lime::LimeError;
+use iopt::PhysAddr;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -31,14 +33,15 @@ pub enum OpenErrorKind {
     #[error("can't be mapped into memory: {0}")]
     Map(io::Error),
     /// There are no bytes, or none are left after decompression.
-    #[error("expected a raw, LiME, ELF or kdump image, found an empty file")]
+    #[error("expected a raw, LiME, AVML, ELF or kdump image, found an empty file")]
     Empty,
     /// A format that is recognised, but not read.
-    #[error("this is {0}, which iopt does not read yet; expected a raw, LiME, ELF or kdump image")]
+    #[error("this is {0}, which iopt does not read yet; expected a raw, LiME, AVML, ELF or kdump image")]
     Unsupported(UnsupportedFormat),
     /// What was decompressed is compressed again.
     #[error(
-        "expected a raw, LiME, ELF or kdump image in the {outer} stream, found {inner}: only one compression is undone"
+        "expected a raw, LiME, AVML, ELF or kdump image in the {outer} stream, found {inner}: only one compression is \
+         undone"
     )]
     CompressedTwice {
         /// What the file is.
@@ -78,9 +81,28 @@ pub enum OpenErrorKind {
         /// How many bytes were decompressed so far.
         bytes: usize,
     },
+    /// An address is given for the first byte of an image that is not raw.
+    #[error("expected a raw image, to be put at {base}, found the format {format}, which has addresses of its own")]
+    NotRaw {
+        /// The address.
+        base: PhysAddr,
+        /// What the file is.
+        format: Format,
+    },
+    /// A raw image does not fit into the address space where it is put.
+    #[error("expected an image that ends in 64 bits, found {size} bytes from the address {base} on")]
+    BeyondAddresses {
+        /// Where its first byte is.
+        base: PhysAddr,
+        /// How many bytes it has.
+        size: usize,
+    },
     /// The LiME image is malformed.
     #[error(transparent)]
     Lime(#[from] LimeError),
+    /// The AVML image is malformed, or too large.
+    #[error(transparent)]
+    Avml(#[from] AvmlError),
     /// The ELF image is malformed, or holds no physical memory.
     #[error(transparent)]
     Elf(#[from] ElfError),

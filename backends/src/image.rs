@@ -3,7 +3,7 @@ use crate::compressed::Compression;
 use crate::detect::Format;
 use crate::elf::{ByteOrder, Elf, Notes};
 use crate::kdump::Kdump;
-use crate::missing::Missing;
+use crate::missing::{Covered, Missing};
 use crate::prefetch::prefetch;
 use crate::segments::Segments;
 use crate::vmcoreinfo::Vmcoreinfo;
@@ -42,7 +42,7 @@ impl Image {
         self.compression
     }
 
-    /// The bytes of the image as they lie in the file, decompressed.
+    /// The bytes of the image as they lie in the file, decompressed; of an AVML image, all of its memory side by side.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.kdump.as_ref().map_or(self.bytes.as_slice(), |kdump| kdump.as_bytes())
@@ -58,10 +58,11 @@ impl Image {
     /// joined.
     ///
     /// It is what the image itself tells: [`Elf::expected_size`] and [`Elf::incomplete`] say what else may be amiss.
-    /// A page of which a part is missing reads as the [reason](crate::MissingReason) says.
-    #[must_use]
-    pub fn missing(&self) -> &[Missing] {
-        self.segments.missing()
+    /// A page of which a part is missing reads as the [reason](crate::MissingReason) says. What a kdump-compressed file
+    /// has not is found while it is asked for, in time in proportion to the machine's memory.
+    pub fn missing(&self) -> impl Iterator<Item = Missing> + '_ {
+        let pages = self.kdump.iter().flat_map(|kdump| kdump.missing());
+        self.segments.missing().iter().copied().chain(pages)
     }
 
     /// What the headers say, if the image is of [`Format::Elf`].
@@ -100,6 +101,14 @@ impl Image {
             (Some(elf), _) => elf.vmcoreinfo(self.as_bytes()),
             (None, info) => info.as_deref().map(Vmcoreinfo::new),
         }
+    }
+}
+
+impl Image {
+    /// Puts what the image has of the page at `first` into `page`, but for the bytes that are `covered` already.
+    pub(crate) fn add_parts(&self, first: PhysAddr, page: &mut [u8], covered: &mut Covered) -> Option<()> {
+        // A kdump-compressed file has a page whole or not at all.
+        self.segments.add_parts(self.bytes.as_slice(), first, page, covered)
     }
 }
 

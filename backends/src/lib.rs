@@ -8,16 +8,22 @@
 //! | ELF core file (vmcore), 32 and 64 bits, either byte order | `\x7fELF` at the start | the program headers |
 //! | kdump-compressed (diskdump), flattened or not | `KDUMP   `, `DISKDUMP` or `makedumpfile` at the start | the page descriptors |
 //! | LiME, version 1, little-endian | `EMiL` at the start | the header before each range |
-//! | raw | nothing: what no other format claims | the offset in the file |
+//! | AVML, version 2 | `AVML` at the start | the header before each block |
+//! | raw | nothing: what no other format claims | the offset in the file, from [`OpenOptions::raw_base`] on |
 //!
-//! Each may be compressed, once, with xz or zstd: it is then decompressed into memory, up to
-//! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (AVML and others, see
+//! Each may be compressed, once, with xz, zstd or gzip, and LiME with zlib: it is then decompressed into memory, up to
+//! [`DEFAULT_DECOMPRESSED_LIMIT`]. Formats that are recognised but not read (see
 //! [`UnsupportedFormat`]) are refused by name.
+//!
+//! Several files of the same memory, as of a split dump, are one [`Stack`].
 //!
 //! [`live`] reads the running machine instead of an image, on Linux; with it, [`live::CoreFile`] reads an ELF core file
 //! a page at a time, without mapping it.
 //!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
+//!
+//! Memory that others read is read through them: with the feature `vm-memory`, a guest's in a hypervisor of rust-vmm
+//! (`VmMemory`); with the feature `memflow`, what a connector of memflow reaches (`Memflow`).
 //!
 //! # Security
 //! An image is untrusted input. Every offset and length is checked against the bytes that are there, nothing is
@@ -29,6 +35,9 @@
 //! from a stranger with `zstd -t` first. xz has no such gap.
 #![deny(unsafe_code)]
 
+#[cfg(any(feature = "memflow", feature = "vm-memory"))]
+mod adapters;
+mod avml;
 mod bytes;
 mod compressed;
 mod detect;
@@ -45,10 +54,18 @@ mod missing;
 mod new_pages;
 mod options;
 mod prefetch;
+mod progress;
 mod raw;
 mod segments;
+mod sink;
+mod stack;
 mod vmcoreinfo;
 
+#[cfg(feature = "memflow")]
+pub use adapters::Memflow;
+#[cfg(feature = "vm-memory")]
+pub use adapters::VmMemory;
+pub use avml::{AvmlError, AvmlErrorKind};
 pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
 pub use detect::{Format, UnknownFormat, UnsupportedFormat};
 pub use elf::{ByteOrder, Elf, ElfClass, ElfError, ElfErrorKind, Note, NoteError, Notes};
@@ -62,6 +79,8 @@ pub use lime::{LimeError, LimeErrorKind};
 pub use missing::{Missing, MissingReason};
 pub use new_pages::NewPages;
 pub use options::{OpenOptions, open, open_as};
+pub use progress::{Progress, Stage};
+pub use stack::{Stack, StackError, StackErrorKind};
 pub use vmcoreinfo::Vmcoreinfo;
 
 /// The README's example compiles.

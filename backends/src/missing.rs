@@ -22,6 +22,12 @@ pub enum MissingReason {
     /// The file ends before it: its pages read as [`ReadErrorKind::Io`] without an error number. No filter has
     /// left it out, and a complete copy of the file has it.
     Truncated,
+    /// It was not written, though the file has a place for it: the writer ran out of space. Its pages read as
+    /// [`ReadErrorKind::Io`] without an error number, too.
+    Lost,
+    /// Another file of a split dump has it, or is to say why not; see [`Stack`](crate::Stack). Its pages read as
+    /// [`ReadErrorKind::Excluded`].
+    OtherPart,
 }
 
 impl fmt::Display for MissingReason {
@@ -29,6 +35,8 @@ impl fmt::Display for MissingReason {
         f.pad(match self {
             Self::Excluded => "left out by the tool that wrote the image",
             Self::Truncated => "behind the end of the file",
+            Self::Lost => "not written, as the dump was not finished",
+            Self::OtherPart => "in another file of the split dump",
         })
     }
 }
@@ -36,8 +44,8 @@ impl fmt::Display for MissingReason {
 impl From<MissingReason> for ReadErrorKind {
     fn from(reason: MissingReason) -> Self {
         match reason {
-            MissingReason::Excluded => Self::Excluded,
-            MissingReason::Truncated => Self::Io(0),
+            MissingReason::Excluded | MissingReason::OtherPart => Self::Excluded,
+            MissingReason::Truncated | MissingReason::Lost => Self::Io(0),
         }
     }
 }

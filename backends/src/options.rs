@@ -4,8 +4,11 @@ use crate::detect::{Content, Format};
 use crate::error::{OpenError, OpenErrorKind};
 use crate::image::Image;
 use crate::kdump::Kdump;
+use crate::progress::{Meter, Progress, Stage};
 use crate::segments::Segments;
-use crate::{elf, lime, raw};
+use crate::sink::Sink;
+use crate::{avml, elf, lime, raw};
+use iopt::PhysAddr;
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -62,12 +65,14 @@ pub fn open_as(path: impl AsRef<Path>, format: Format) -> Result<Image, OpenErro
 pub struct OpenOptions {
     format: Option<Format>,
     decompressed_limit: u64,
+    raw_base: Option<PhysAddr>,
+    progress: Option<fn(Progress)>,
 }
 
 impl OpenOptions {
     /// The format found from the content, and [`DEFAULT_DECOMPRESSED_LIMIT`].
     pub const fn new() -> Self {
-        Self { format: None, decompressed_limit: DEFAULT_DECOMPRESSED_LIMIT }
+        Self { format: None, decompressed_limit: DEFAULT_DECOMPRESSED_LIMIT, raw_base: None, progress: None }
     }
 
     /// Takes the image for `format`, whatever its content looks like; see [`open_as`].
@@ -78,6 +83,27 @@ impl OpenOptions {
     /// Refuses an image that decompresses to more than `bytes` bytes.
     pub const fn decompressed_limit(self, bytes: u64) -> Self {
         Self { decompressed_limit: bytes, ..self }
+    }
+
+    /// Puts the first byte of a raw image at the physical address `base`, not at 0. An image of another format, which
+    /// says itself where its bytes are, is refused.
+    ///
+    /// ```
+    /// use iopt::{PhysAddr, PhysRange, memory::ranges};
+    /// use iopt_backends::OpenOptions;
+    ///
+    /// let high = OpenOptions::new().raw_base(PhysAddr(0x1_0000_0000)).from_bytes(&[0; 8192])?;
+    /// assert!(ranges(&high).eq(PhysRange::new(PhysAddr(0x1_0000_0000), PhysAddr(0x1_0000_1fff))));
+    /// # Ok::<(), iopt_backends::OpenError>(())
+    /// ```
+    pub const fn raw_base(self, base: PhysAddr) -> Self {
+        Self { raw_base: Some(base), ..self }
+    }
+
+    /// Has `tell` called while a compressed image is decompressed or a pipe is read: ten times a second at most, and
+    /// not at all if that is over sooner.
+    pub const fn progress(self, tell: fn(Progress)) -> Self {
+        Self { progress: Some(tell), ..self }
     }
 
     /// Opens the file at `path`. The file must not change meanwhile: see [`open`].
@@ -104,7 +130,8 @@ impl OpenOptions {
         let mut compression = None;
         if let Content::Compressed(outer) = content {
             compression = Some(outer);
-            bytes = Bytes::Memory(outer.decompress(bytes.as_slice(), self.decompressed_limit)?.into());
+            let sink = Sink::new(self.decompressed_limit, Meter::new(Stage::Decompressing, self.progress));
+            bytes = Bytes::Memory(outer.decompress(bytes.as_slice(), sink)?.into());
             content = Content::of(bytes.as_slice());
         }
         if bytes.as_slice().is_empty() {
@@ -117,10 +144,23 @@ impl OpenOptions {
                 return Err(OpenErrorKind::CompressedTwice { outer: outer.unwrap_or(inner), inner });
             }
         };
+        if let Some(base) = self.raw_base.filter(|_| format != Format::Raw) {
+            return Err(OpenErrorKind::NotRaw { base, format });
+        }
         let (mut elf, mut kdump, mut kdump_info) = (None, None, None);
         let segments = match format {
-            Format::Raw => raw::segments(bytes.as_slice()),
+            Format::Raw => {
+                let base = self.raw_base.unwrap_or(PhysAddr(0));
+                let beyond = OpenErrorKind::BeyondAddresses { base, size: bytes.as_slice().len() };
+                raw::segments(bytes.as_slice(), base).ok_or(beyond)?
+            }
             Format::Lime => lime::segments(bytes.as_slice())?,
+            Format::Avml => {
+                let mut memory = Sink::new(self.decompressed_limit, Meter::new(Stage::Decompressing, self.progress));
+                let segments = avml::read(bytes.as_slice(), &mut memory)?;
+                bytes = Bytes::Memory(memory.bytes.into());
+                segments
+            }
             Format::Elf => {
                 let core = elf::read(bytes.as_slice())?;
                 elf = Some(core.elf);

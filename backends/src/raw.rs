@@ -1,9 +1,9 @@
 use crate::segments::{Segment, Segments};
 use iopt::{PhysAddr, PhysRange};
 
-/// The offset in the file is the physical address.
-pub(crate) fn segments(bytes: &[u8]) -> Segments {
-    let last = bytes.len().checked_sub(1).and_then(|last| u64::try_from(last).ok());
-    let range = last.and_then(|last| PhysRange::new(PhysAddr(0), PhysAddr(last)));
-    range.map(|range| Segments::single(Segment { range, offset: 0 })).unwrap_or_default()
+/// The first byte of the file is at `base`. `None` if the last one is behind the end of the address space.
+pub(crate) fn segments(bytes: &[u8], base: PhysAddr) -> Option<Segments> {
+    let last = u64::try_from(bytes.len().checked_sub(1)?).ok()?;
+    let range = PhysRange::new(base, base.checked_add(last)?)?;
+    Some(Segments::single(Segment { range, offset: 0 }))
 }

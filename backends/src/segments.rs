@@ -169,6 +169,29 @@ impl Segments {
         }
     }
 
+    /// Copies what there is of the page at `first`, but for the bytes that are `covered` already.
+    pub(crate) fn add_parts(
+        &self,
+        bytes: &[u8],
+        first: PhysAddr,
+        page: &mut [u8],
+        covered: &mut Covered,
+    ) -> Option<()> {
+        let whole = PhysRange::block(first, 12);
+        let from = self.segments.partition_point(|segment| segment.range.last() < first);
+        let segments = self.segments.get(from..).unwrap_or_default().iter();
+        for segment in segments.take_while(|segment| segment.range.first() <= whole.last()) {
+            let Some(part) = segment.range.intersection(&whole) else { continue };
+            for range in covered.add(part.first().0..=part.last().0).into_iter().filter_map(phys_range) {
+                let to = usize::try_from(range.first().0.checked_sub(first.0)?).ok()?;
+                let length = usize::try_from(range.size()).ok()?;
+                let from = bytes.get(segment.offset_of(range.first())?..)?.get(..length)?;
+                page.get_mut(to..)?.get_mut(..length)?.copy_from_slice(from);
+            }
+        }
+        Some(())
+    }
+
     /// The first range, neighbours joined, that ends at or after `from`.
     pub(crate) fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
         self.ranges.get(self.ranges.partition_point(|range| range.last() < from)).copied()

@@ -1,6 +1,6 @@
 //! Compressed images equal the plain ones; torn, damaged and overfull streams do not open.
 
-#![allow(clippy::unwrap_used, reason = "a panic is a red test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is a red test")]
 
 mod common;
 
@@ -15,16 +15,31 @@ const RAW_ZSTD: &[u8] = include_bytes!("fixtures/image.raw.zst");
 const LIME_XZ: &[u8] = include_bytes!("fixtures/image.lime.xz");
 const LIME_ZSTD: &[u8] = include_bytes!("fixtures/image.lime.zst");
 
-const ALL: [(&[u8], Compression); 4] = [
+const RAW_GZIP: &[u8] = include_bytes!("fixtures/image.raw.gz");
+const LIME_GZIP: &[u8] = include_bytes!("fixtures/image.lime.gz");
+const LIME_ZLIB: &[u8] = include_bytes!("fixtures/image.lime.zlib");
+
+/// The header and the code table of the stream, and sixteen bytes.
+const ZLIB_START: usize = 95;
+
+const ALL: [(&[u8], Compression); 7] = [
     (RAW_XZ, Compression::Xz),
     (LIME_XZ, Compression::Xz),
     (RAW_ZSTD, Compression::Zstd),
     (LIME_ZSTD, Compression::Zstd),
+    (RAW_GZIP, Compression::Gzip),
+    (LIME_GZIP, Compression::Gzip),
+    (LIME_ZLIB, Compression::Zlib),
 ];
+
+/// How many bytes it takes to know the compression: a zlib stream must hold the start of an image.
+fn known(compression: Compression) -> usize {
+    if compression == Compression::Zlib { ZLIB_START } else { 6 }
+}
 
 /// The image that `bytes` are the compressed form of.
 fn plain(bytes: &[u8]) -> Image {
-    Image::from_bytes(if [RAW_XZ, RAW_ZSTD].contains(&bytes) { raw_image() } else { lime_image() }).unwrap()
+    Image::from_bytes(if [RAW_XZ, RAW_ZSTD, RAW_GZIP].contains(&bytes) { raw_image() } else { lime_image() }).unwrap()
 }
 
 fn assert_equal(image: &Image, plain: &Image) {
@@ -61,7 +76,8 @@ fn several_streams_or_frames_are_one_image() {
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
     let xz = [RAW_XZ, &[0; 8], RAW_XZ].concat();
     let zstd = [RAW_ZSTD, &skippable, RAW_ZSTD, &skippable].concat();
-    for bytes in [xz, zstd] {
+    let gzip = RAW_GZIP.repeat(2);
+    for bytes in [xz, zstd, gzip] {
         for image in images(&bytes) {
             assert_eq!(extent(&image), [(0, 2 * raw_image().len() as u64 - 1)]);
             assert_eq!(had(&image, 0x2000), Had::Lent);
@@ -72,7 +88,7 @@ fn several_streams_or_frames_are_one_image() {
 #[test]
 fn invalid_stream_cut_short_anywhere() {
     for (bytes, compression) in ALL {
-        for length in 6..bytes.len() {
+        for length in known(compression)..bytes.len() {
             let error = Image::from_bytes(&bytes[..length]).unwrap_err();
             let text = error.to_string();
             assert!(matches!(error.kind, OpenErrorKind::Damaged { compression: c, .. } if c == compression), "{text}");
@@ -84,13 +100,24 @@ fn invalid_stream_cut_short_anywhere() {
 }
 
 #[test]
+fn a_zlib_stream_cut_short_before_its_image_is_known_is_raw() {
+    for length in 1..ZLIB_START {
+        assert_eq!(Image::from_bytes(&LIME_ZLIB[..length]).unwrap().format(), Format::Raw, "{length}");
+    }
+}
+
+#[test]
 fn invalid_byte_anywhere_never_gives_another_image() {
     for (whole, compression) in ALL {
         let (mut refused, mut bytes) = (0, whole.to_vec());
         for at in 6..whole.len() {
             bytes[at] ^= 0x10;
             match OpenOptions::new().from_bytes(bytes.clone()) {
-                // Not every bit of a zstd frame has a meaning.
+                // What no longer starts like a LiME image is no zlib stream either.
+                Ok(image) if compression == Compression::Zlib && at < known(compression) => {
+                    assert_eq!(image.format(), Format::Raw)
+                }
+                // Not every bit of a zstd frame or of a gzip header has a meaning.
                 Ok(image) => assert_equal(&image, &plain(whole)),
                 Err(_) => refused += 1,
             }
@@ -127,9 +154,8 @@ fn invalid_header_that_asks_for_a_terabyte() {
     let content: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0, 0x01, 0, 0];
     for bytes in [window, content] {
         let kind = refusal(bytes);
-        assert!(
-            matches!(kind, OpenErrorKind::WindowTooLarge { compression: Compression::Zstd, limit } if limit == 128 << 20)
-        );
+        let OpenErrorKind::WindowTooLarge { compression, limit } = kind else { panic!("{kind}") };
+        assert_eq!((compression, limit), (Compression::Zstd, 128 << 20));
         assert_eq!(kind.to_string(), "the zstd stream needs a window of more than 134217728 bytes to decompress");
     }
 }
@@ -163,7 +189,8 @@ fn invalid_stream_inside_a_stream() {
         matches!(kind, OpenErrorKind::CompressedTwice { outer: Compression::Zstd, inner: Compression::Xz }),
         "{kind}"
     );
-    let text = "expected a raw, LiME, ELF or kdump image in the zstd stream, found xz: only one compression is undone";
+    let text =
+        "expected a raw, LiME, AVML, ELF or kdump image in the zstd stream, found xz: only one compression is undone";
     assert_eq!(kind.to_string(), text);
 }
 

@@ -68,7 +68,7 @@ pub struct Common {
     /// Linux only, and only root may. What is read, and what not and why, is told on stderr. Units whose translation is
     /// off are left out. With --root no registers are read; --cap, --ecap, --haw and --irta go before what they say.
     /// Tables change while they are read: what is listed was there, but not all at one moment.
-    #[arg(long, global = true, conflicts_with = "format")]
+    #[arg(long, global = true, conflicts_with_all = ["format", "raw_base", "with"])]
     pub live: bool,
     /// Look for dev, proc and sys of the machine in this folder, where a container has those of its host
     #[arg(long, value_name = "DIR", global = true, requires = "live")]
@@ -76,9 +76,24 @@ pub struct Common {
     /// One JSON object a line
     #[arg(long, global = true)]
     pub json: bool,
-    /// Take the image for this format, whatever its content looks like: raw, lime, elf or kdump
+    /// Take the image for this format, whatever its content looks like: raw, lime, avml, elf or kdump
     #[arg(long, value_name = "FORMAT", global = true)]
     pub format: Option<Format>,
+    /// Physical address of the first byte of IMAGE, which must be raw
+    #[arg(long, value_name = "ADDR", global = true, value_parser = parse::address)]
+    pub raw_base: Option<u64>,
+    /// Another file of the same memory, as of a split dump; repeat it for more. Where two have a page, the first counts
+    ///
+    /// A raw file can have an address of its own behind it, as in high.raw@0x100000000.
+    #[arg(long = "with", value_name = "FILE[@ADDR]", global = true, value_parser = parse::placed_file)]
+    pub with: Vec<PlacedFile>,
+}
+
+/// A file, and where its first byte is if that is said.
+#[derive(Clone, Debug)]
+pub struct PlacedFile {
+    pub path: PathBuf,
+    pub base: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,8 +1,8 @@
 //! How a run ends: what is told, and the exit status.
 
-use iopt_backends::OpenError;
 #[cfg(target_os = "linux")]
 use iopt_backends::live;
+use iopt_backends::{OpenError, StackError};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -24,6 +24,7 @@ pub enum Error {
     /// What was expected and what was found.
     Use(String),
     Open(OpenError),
+    Stack(StackError),
     #[cfg(target_os = "linux")]
     Live(live::Error),
     #[cfg(target_os = "linux")]
@@ -39,6 +40,7 @@ impl fmt::Display for Error {
         match self {
             Self::Use(message) => f.write_str(message),
             Self::Open(error) => error.fmt(f),
+            Self::Stack(error) => write!(f, "expected files of the same memory (IMAGE is image 0): {error}"),
             #[cfg(target_os = "linux")]
             Self::Live(error) => error.fmt(f),
             #[cfg(target_os = "linux")]
@@ -58,6 +60,12 @@ impl fmt::Display for Error {
 impl From<OpenError> for Error {
     fn from(error: OpenError) -> Self {
         Self::Open(error)
+    }
+}
+
+impl From<StackError> for Error {
+    fn from(error: StackError) -> Self {
+        Self::Stack(error)
     }
 }
 

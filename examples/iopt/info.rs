@@ -11,55 +11,48 @@ use crate::statistics::Statistics;
 use crate::{human, units};
 use iopt::PhysRange;
 use iopt::memory::{PhysReader, ranges};
-use iopt_backends::{Elf, Image, Kdump, MissingReason};
+use iopt_backends::{Elf, Image, Kdump, MissingReason, Stack};
 use std::io::{self, Write};
 use std::time::Duration;
 
 pub fn run(common: &Common, command: &ImageOnly, output: &mut Output) -> Result<Outcome, Error> {
     let is_sample = units::is_sample(common, command.image.as_deref())?;
-    let image = match units::open(common, command.image.as_deref())? {
-        Memory::Image(image) => image,
+    let memory = match units::open(common, command.image.as_deref())? {
+        Memory::Image(memory) => memory,
         #[cfg(target_os = "linux")]
         Memory::Live(memory) => return live::info(common, &memory, output),
     };
+    let files: Vec<File> = memory.images().iter().map(File::new).collect();
     if output.is_json() {
         output.json(&InfoLine {
-            format: image.format().name(),
-            size: Some(image.size()),
-            ranges: ranges(&image).map(MemoryRange::from).collect(),
-            vmcoreinfo: image.vmcoreinfo().map(KernelInfo),
+            format: memory.images().first().map_or("", |image| image.format().name()),
+            size: Some(memory.images().iter().fold(0, |size: u64, image| size.saturating_add(image.size()))),
+            ranges: ranges(&memory).map(MemoryRange::from).collect(),
+            vmcoreinfo: memory.images().iter().find_map(Image::vmcoreinfo).map(KernelInfo),
         })?;
     } else {
         output.sample_note(is_sample)?;
-        describe(&image, output)?;
+        for file in &files {
+            file.describe(output)?;
+        }
+        describe(&memory, output)?;
     }
     output.flush()?;
     Statistics::default().tell(common, Duration::ZERO);
-    Ok(if is_partial(&image) { Outcome::Faulted } else { Outcome::Done })
+    let is_partial = files.iter().any(|file| file.is_partial) || !memory.missing_parts().is_empty();
+    Ok(if is_partial { Outcome::Faulted } else { Outcome::Done })
 }
 
-fn describe(image: &Image, output: &mut Output) -> io::Result<()> {
-    let layout = match (image.elf(), image.kdump()) {
-        (Some(elf), _) => format!(", {} {}", elf.class, elf.byte_order),
-        (None, Some(kdump)) => kdump_layout(kdump),
-        (None, None) => String::new(),
-    };
-    let compressed = image.compression().map(|compression| format!(", {compression}-compressed"));
-    writeln!(output, "format  {}{layout}{}", image.format(), compressed.unwrap_or_default())?;
-    writeln!(output, "size    {}", human::count(image.size(), "byte"))?;
-    if let Some(elf) = image.elf() {
-        writeln!(output, "dump    {}", completeness(elf, image))?;
+/// The memory of all files.
+fn describe(memory: &Stack, output: &mut Output) -> io::Result<()> {
+    for part in memory.missing_parts() {
+        let (start, end) = (part.start, part.end);
+        writeln!(output, "missing the file of the split dump with page frames {start:#x} up to {end:#x}")?;
     }
-    if let Some(kdump) = image.kdump() {
-        writeln!(output, "dump    {}", kdump_completeness(kdump))?;
-    }
-    if let Some(release) = image.vmcoreinfo().and_then(|info| info.get("OSRELEASE")) {
-        writeln!(output, "kernel  {}", release.escape_ascii())?;
-    }
-    memory(image, output)
+    describe_memory(memory, output)
 }
 
-pub fn memory(memory: &impl PhysReader, output: &mut Output) -> io::Result<()> {
+pub fn describe_memory(memory: &impl PhysReader, output: &mut Output) -> io::Result<()> {
     writeln!(output, "memory  {}", total(ranges(memory)))?;
     for range in ranges(memory) {
         let (first, last) = (range.first().0, range.last().0);
@@ -75,56 +68,105 @@ fn total(ranges: impl Iterator<Item = PhysRange>) -> String {
     format!("{} in {}", human::size(bytes), human::count(number, "range"))
 }
 
-/// Whether the dump has less than its writer meant to give.
-fn is_partial(image: &Image) -> bool {
-    let is_kdump_partial = |kdump: &Kdump| kdump.header().incomplete || kdump.is_stream_truncated();
-    if image.kdump().is_some_and(is_kdump_partial) {
-        return true;
-    }
-    image.elf().is_some_and(|elf| elf.incomplete || is_cut_short(elf, image)) || image.notes().any(|note| note.is_err())
+/// A file, and how complete it is.
+struct File<'i> {
+    image: &'i Image,
+    /// What it should have and has not, or what is odd about it.
+    amiss: Vec<String>,
+    /// Whether it has less than its writer meant to give.
+    is_partial: bool,
 }
 
-fn is_cut_short(elf: &Elf, image: &Image) -> bool {
-    u64::try_from(image.as_bytes().len()).is_ok_and(|size| size < elf.expected_size)
+impl<'i> File<'i> {
+    fn new(image: &'i Image) -> Self {
+        let mut file = Self { image, amiss: Vec::new(), is_partial: false };
+        if let Some(elf) = image.elf() {
+            file.elf(elf);
+        }
+        if let Some(kdump) = image.kdump() {
+            file.kdump(kdump);
+        }
+        file.missing();
+        if let Some(error) = image.notes().find_map(Result::err) {
+            file.partial(error.to_string());
+        }
+        file
+    }
+
+    fn partial(&mut self, amiss: String) {
+        self.amiss.push(amiss);
+        self.is_partial = true;
+    }
+
+    fn elf(&mut self, elf: &Elf) {
+        if elf.incomplete {
+            self.partial("marked as incomplete by makedumpfile".to_owned());
+        }
+        let size = self.image.as_bytes().len();
+        if u64::try_from(size).is_ok_and(|size| size < elf.expected_size) {
+            self.partial(format!("cut short at {size} of {} bytes", elf.expected_size));
+        }
+    }
+
+    fn kdump(&mut self, kdump: &Kdump) {
+        let header = kdump.header();
+        if header.incomplete {
+            self.partial("marked as incomplete by its writer".to_owned());
+        }
+        if kdump.is_stream_truncated() {
+            self.partial("the flattened stream is cut short".to_owned());
+        }
+        if let Some(part) = &header.part {
+            self.amiss.push(format!("page frames {:#x} up to {:#x} of a split dump", part.start, part.end));
+        }
+        if let Err(error) = kdump.vmcoreinfo() {
+            self.partial(error.to_string());
+        }
+    }
+
+    fn missing(&mut self) {
+        // For each reason, how many ranges and bytes.
+        let mut found: Vec<(MissingReason, u64, u128)> = Vec::new();
+        for missing in self.image.missing() {
+            let size = missing.range.size();
+            match found.iter_mut().find(|(reason, ..)| *reason == missing.reason) {
+                Some((_, ranges, bytes)) => {
+                    *ranges = ranges.saturating_add(1);
+                    *bytes = bytes.saturating_add(size);
+                }
+                None => found.push((missing.reason, 1, size)),
+            }
+        }
+        for (reason, ranges, bytes) in found {
+            self.is_partial |= matches!(reason, MissingReason::Truncated | MissingReason::Lost);
+            self.amiss.push(format!("{} in {} {reason}", human::size(bytes), human::count(ranges, "range")));
+        }
+    }
+
+    fn describe(&self, output: &mut Output) -> io::Result<()> {
+        let image = self.image;
+        let layout = match (image.elf(), image.kdump()) {
+            (Some(elf), _) => format!(", {} {}", elf.class, elf.byte_order),
+            (None, Some(kdump)) => kdump_layout(kdump),
+            (None, None) => String::new(),
+        };
+        let compressed = image.compression().map(|compression| format!(", {compression}-compressed"));
+        writeln!(output, "format  {}{layout}{}", image.format(), compressed.unwrap_or_default())?;
+        writeln!(output, "size    {}", human::count(image.size(), "byte"))?;
+        // Of other formats, a file that opens is complete, as far as it tells.
+        if image.elf().is_some() || image.kdump().is_some() {
+            let complete = || "complete".to_owned();
+            writeln!(output, "dump    {}", if self.amiss.is_empty() { complete() } else { self.amiss.join("; ") })?;
+        }
+        if let Some(release) = image.vmcoreinfo().and_then(|info| info.get("OSRELEASE")) {
+            writeln!(output, "kernel  {}", release.escape_ascii())?;
+        }
+        Ok(())
+    }
 }
 
 fn kdump_layout(kdump: &Kdump) -> String {
     let header = kdump.header();
     let flattened = if kdump.is_flattened() { ", flattened" } else { "" };
     format!(", version {}, {}{flattened}", header.version, header.machine.escape_debug())
-}
-
-/// The same as for [ELF](completeness). What a filter left out is told with each page that is asked for.
-fn kdump_completeness(kdump: &Kdump) -> String {
-    let header = kdump.header();
-    let mut amiss = Vec::new();
-    if header.incomplete {
-        amiss.push("marked as incomplete by its writer".to_owned());
-    }
-    if kdump.is_stream_truncated() {
-        amiss.push("the flattened stream is cut short".to_owned());
-    }
-    if let Some(part) = &header.part {
-        amiss.push(format!("page frames {:#x} up to {:#x} of a split dump", part.start, part.end));
-    }
-    if amiss.is_empty() { "complete".to_owned() } else { amiss.join("; ") }
-}
-
-/// Whether the dump has all that it should, and if not, what is amiss.
-fn completeness(elf: &Elf, image: &Image) -> String {
-    let mut amiss = Vec::new();
-    if elf.incomplete {
-        amiss.push("marked as incomplete by makedumpfile".to_owned());
-    }
-    if is_cut_short(elf, image) {
-        amiss.push(format!("cut short at {} of {} bytes", image.as_bytes().len(), elf.expected_size));
-    }
-    for reason in [MissingReason::Truncated, MissingReason::Excluded] {
-        let missing = || image.missing().iter().filter(|missing| missing.reason == reason);
-        if missing().next().is_some() {
-            amiss.push(format!("{} {reason}", total(missing().map(|missing| missing.range))));
-        }
-    }
-    amiss.extend(image.notes().find_map(Result::err).map(|error| error.to_string()));
-    if amiss.is_empty() { "complete".to_owned() } else { amiss.join("; ") }
 }

@@ -2,13 +2,13 @@
 
 use iopt::memory::{Page, PhysReader, ReadError};
 use iopt::{PhysAddr, PhysRange};
-use iopt_backends::Image;
+use iopt_backends::Stack;
 #[cfg(target_os = "linux")]
 use iopt_backends::live;
 
 #[derive(Debug)]
 pub enum Memory {
-    Image(Image),
+    Image(Stack),
     #[cfg(target_os = "linux")]
     Live(live::Memory),
 }

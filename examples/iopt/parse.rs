@@ -1,5 +1,6 @@
 //! Numbers, addresses and names as people write them on the command line and in batch files.
 
+use crate::args::PlacedFile;
 use iopt::{Access, Iova, Pasid, Requester, SourceId};
 
 /// What a message says was expected and found.
@@ -27,6 +28,16 @@ fn number(text: &str) -> Option<u64> {
 /// `0x…` or decimal.
 pub fn address(text: &str) -> Result<u64, String> {
     number(text).map_or_else(|| wrong("a 64-bit address, 0x… or decimal", text), Ok)
+}
+
+/// `FILE`, or `FILE@0x…`.
+pub fn placed_file(text: &str) -> Result<PlacedFile, String> {
+    let placed = text.rsplit_once('@').filter(|(_, base)| hexadecimal(base).is_some());
+    let (path, base) = match placed {
+        Some((path, base)) => (path, Some(address(base)?)),
+        None => (text, None),
+    };
+    if path.is_empty() { wrong("the path of a file", text) } else { Ok(PlacedFile { path: path.into(), base }) }
 }
 
 /// Hexadecimal, with or without `0x`.

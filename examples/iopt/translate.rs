@@ -7,9 +7,9 @@ use crate::memory::Memory;
 use crate::output::Output;
 use crate::parse::Request;
 use crate::path::Path;
-use crate::statistics::Counting;
 use crate::translator::Translator;
 use crate::{human, units};
+use iopt::memory::Counted;
 use iopt::radix::Translation;
 use iopt::vtd::Fault;
 use std::ffi::{OsStr, OsString};
@@ -33,7 +33,7 @@ pub fn run(common: &Common, command: &Translate, output: &mut Output) -> Result<
     output.sample_note(is_sample)?;
 
     let Some(units) = units.split_first() else { return Ok(Outcome::Done) };
-    let reader = Counting::new(&image);
+    let reader = Counted::new(&image);
     let mut job = Job { translator: Translator::new(units, &reader), output, outcome: Outcome::Done };
     let start = Instant::now();
     if let Some(request) = request {
@@ -84,7 +84,7 @@ fn open_batch(path: &FilePath) -> Result<Box<dyn BufRead>, Error> {
 }
 
 struct Job<'a> {
-    translator: Translator<'a, Memory>,
+    translator: Translator<'a, &'a Memory>,
     output: &'a mut Output,
     outcome: Outcome,
 }

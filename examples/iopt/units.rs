@@ -5,10 +5,11 @@ use crate::error::Error;
 use crate::memory::Memory;
 use crate::output::Output;
 use crate::{live, sample};
+use iopt::PhysAddr;
 use iopt::memory::PhysReader;
 use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
 use iopt::walk::{Scratch, UnitWalk};
-use iopt_backends::OpenOptions;
+use iopt_backends::{Image, OpenOptions, Stack};
 use std::path::Path;
 
 /// Whether the sample is read, and not what the command line names.
@@ -21,17 +22,31 @@ pub fn is_sample(common: &Common, path: Option<&Path>) -> Result<bool, Error> {
     }
 }
 
-/// The image at `path`, the running machine, or the sample.
+/// The running machine, or the image at `path` or the sample, with the other files of the same memory.
 pub fn open(common: &Common, path: Option<&Path>) -> Result<Memory, Error> {
-    let options = common.format.map_or(OpenOptions::new(), |format| OpenOptions::new().format(format));
-    match path {
-        None if common.live => live::open(common),
-        None => Ok(Memory::Image(options.from_bytes(sample::IMAGE)?)),
-        Some(path) if path.as_os_str() == "-" => {
-            Err(Error::Use("expected the path of an image, found - (an image can't be read from stdin)".to_owned()))
-        }
-        Some(path) => Ok(Memory::Image(options.open(path)?)),
+    if common.live {
+        return live::open(common);
     }
+    let options = common.format.map_or(OpenOptions::new(), |format| OpenOptions::new().format(format));
+    let mut images = vec![match path {
+        None if common.raw_base.is_some() || !common.with.is_empty() => {
+            return Err(Error::Use("expected an IMAGE beside --with and --raw-base, found none".to_owned()));
+        }
+        None => options.from_bytes(sample::IMAGE)?,
+        Some(path) => open_file(options, path, common.raw_base)?,
+    }];
+    for file in &common.with {
+        images.push(open_file(OpenOptions::new(), &file.path, file.base)?);
+    }
+    Ok(Memory::Image(Stack::new(images)?))
+}
+
+fn open_file(options: OpenOptions, path: &Path, base: Option<u64>) -> Result<Image, Error> {
+    if path.as_os_str() == "-" {
+        let message = "expected the path of an image, found - (an image can't be read from stdin by that name)";
+        return Err(Error::Use(message.to_owned()));
+    }
+    Ok(base.map_or(options, |base| options.raw_base(PhysAddr(base))).open(path)?)
 }
 
 /// What is known of a unit beside the options.

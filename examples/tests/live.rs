@@ -215,6 +215,8 @@ fn wrong_use_is_refused_in_one_line() {
         ("translate image 00:08.0 0 r --live", "expected --live or an IMAGE"),
         ("dmar file --live", "expected --live or an IMAGE"),
         ("ranges --live --format raw", "--format"),
+        ("ranges --live --raw-base 0", "--raw-base"),
+        ("ranges --live --with other", "--with"),
         ("ranges --live-from /", "--live"),
     ] {
         let refusal = run(line.split_whitespace()).refusal();

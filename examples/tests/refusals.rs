@@ -22,7 +22,7 @@ fn wrong_options_are_refused() {
         ("ranges --device 00:20.0", &["'--device <BDF>'", "expected a device as bb:dd.f"]),
         ("ranges --device 0001:00:08.0", &["expected a device of segment 0"]),
         ("ranges --by page", &["'page'", "both, iova"]),
-        ("info --format avml", &["expected raw, lime, elf or kdump as the format, found \"avml\""]),
+        ("info --format vmem", &["expected raw, lime, avml, elf or kdump as the format, found \"vmem\""]),
         ("ranges --pasid 0x100000", &["expected a PASID of 20 bits"]),
         ("ranges --pasid five", &["'--pasid <N>'", "expected a PASID of 20 bits, 0x… or decimal", "found \"five\""]),
         ("ranges --pasid 5", &["expected no --pasid", "legacy mode", "found PASID 5"]),

@@ -24,7 +24,10 @@ pub enum ElfErrorKind {
         found: u64,
     },
     /// The file starts with something else.
-    #[error("expected the magic 7f 45 4c 46, found {:02x} {:02x} {:02x} {:02x}", found[0], found[1], found[2], found[3])]
+    #[error(
+        "expected the magic 7f 45 4c 46, found {:02x} {:02x} {:02x} {:02x}",
+        found[0], found[1], found[2], found[3]
+    )]
     BadMagic {
         /// The bytes in its place.
         found: [u8; 4],

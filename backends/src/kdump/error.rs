@@ -91,6 +91,8 @@ pub enum KdumpPart {
     Dumped,
     /// The kernel's notes about itself.
     Vmcoreinfo,
+    /// All notes, which have that too.
+    Notes,
 }
 
 impl fmt::Display for KdumpPart {
@@ -101,6 +103,7 @@ impl fmt::Display for KdumpPart {
             Self::Memory => "the first bitmap",
             Self::Dumped => "the second bitmap",
             Self::Vmcoreinfo => "the VMCOREINFO",
+            Self::Notes => "the notes",
         })
     }
 }

@@ -14,6 +14,9 @@ const SUB_HEADER: u64 = 104;
 /// The newest `header_version`.
 const NEWEST: u32 = 6;
 const MACHINE: Range<usize> = 272..337;
+/// The `utsname` of the kernel, six names of 65 bytes.
+const NAMES: Range<usize> = 12..402;
+const RELEASE: Range<usize> = 142..207;
 const SIZES: Range<u64> = 4096..65537;
 
 /// What the headers of a kdump-compressed file say.
@@ -28,6 +31,10 @@ pub struct KdumpHeader {
     pub big_endian: bool,
     /// `machine`, as `uname -m` has it; what is not UTF-8 is replaced.
     pub machine: String,
+    /// `release`, as `uname -r` has it; what is not UTF-8 is replaced.
+    pub release: String,
+    /// When the machine crashed, or the dump was made: seconds and microseconds.
+    pub timestamp: (u64, u64),
     /// The size of a page of the dumped kernel: a power of two from 4096 to 65536.
     pub block_size: u32,
     /// How many page frames the bitmaps are for.
@@ -36,6 +43,24 @@ pub struct KdumpHeader {
     pub incomplete: bool,
     /// The page frames that this file of a split dump has, the last exclusive.
     pub part: Option<Range<u64>>,
+    /// All of the kernel's `utsname`.
+    names: Vec<u8>,
+}
+
+impl KdumpHeader {
+    /// What this and `other` differ in, if they can't be of files of one split dump.
+    pub(crate) fn differs(&self, other: &Self) -> Option<&'static str> {
+        let layout = |header: &Self| (header.is_64_bit, header.big_endian, header.block_size);
+        [
+            (self.version != other.version, "header_version"),
+            (layout(self) != layout(other), "block_size or layout of the header"),
+            (self.names != other.names, "utsname"),
+            (self.timestamp != other.timestamp, "timestamp"),
+            (self.max_mapnr != other.max_mapnr, "max_mapnr"),
+        ]
+        .into_iter()
+        .find_map(|(differs, name)| differs.then_some(name))
+    }
 }
 
 /// The header, and where things are.
@@ -49,6 +74,8 @@ pub(super) struct Parsed {
     pub(super) descriptors: u64,
     /// Offset and size of the VMCOREINFO.
     pub(super) vmcoreinfo: Option<(u64, u64)>,
+    /// Offset and size of the notes.
+    pub(super) notes: Option<(u64, u64)>,
 }
 
 pub(super) fn parse(source: &Source) -> Result<Parsed, KdumpError> {
@@ -62,8 +89,7 @@ pub(super) fn parse(source: &Source) -> Result<Parsed, KdumpError> {
     if length < HEADER {
         return Err(truncated(0, KdumpPart::Header, HEADER, length));
     }
-    let machine = bytes.get(MACHINE).and_then(|name| name.split(|byte| *byte == 0).next()).unwrap_or_default();
-    let machine = String::from_utf8_lossy(machine);
+    let machine = text(&bytes, MACHINE);
     let fits = |layout: &Layout| is_wide(&machine).is_none_or(|wide| wide == layout.wide);
     // Another width than the machine's comes last: by chance, a time stamp can look like a page size.
     let key = |(layout, result): &(Layout, Result<Parsed, KdumpError>)| match result {
@@ -126,6 +152,9 @@ fn main(source: &Source, bytes: &[u8], layout: Layout, machine: &str) -> Result<
         is_64_bit: layout.wide,
         big_endian: layout.big_endian,
         machine: machine.to_owned(),
+        release: text(bytes, RELEASE),
+        timestamp: layout.timestamp(fields),
+        names: bytes.get(NAMES).unwrap_or_default().to_vec(),
         block_size,
         max_mapnr,
         incomplete: fields.u32(at(424)) & 0x8 != 0,
@@ -139,12 +168,20 @@ fn main(source: &Source, bytes: &[u8], layout: Layout, machine: &str) -> Result<
         single: max_mapnr > bits / 2,
         descriptors: bitmap.saturating_add(bitmap_bytes),
         vmcoreinfo: sub.vmcoreinfo,
+        notes: sub.notes,
     })
+}
+
+/// A text that ends with the first zero.
+fn text(bytes: &[u8], place: Range<usize>) -> String {
+    let name = bytes.get(place).and_then(|name| name.split(|byte| *byte == 0).next()).unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
 }
 
 struct SubHeader {
     part: Option<Range<u64>>,
     vmcoreinfo: Option<(u64, u64)>,
+    notes: Option<(u64, u64)>,
     /// With its place.
     max_mapnr: Option<(u64, u64)>,
 }
@@ -167,7 +204,7 @@ fn sub_header(
     let mut part_at = sub.at;
     let (mut start, mut end) = (sub.long(), sub.long());
     let vmcoreinfo = (sub.long_long(), sub.long());
-    let (_note, _eraseinfo) = ((sub.long_long(), sub.long()), (sub.long_long(), sub.long()));
+    let (notes, _eraseinfo) = ((sub.long_long(), sub.long()), (sub.long_long(), sub.long()));
     let mut max_mapnr = None;
     if version >= 6 {
         part_at = sub.at;
@@ -180,8 +217,8 @@ fn sub_header(
         let offset = offset.saturating_add(part_at);
         return Err(KdumpError { offset, kind: KdumpErrorKind::Part { start, end } });
     }
-    let vmcoreinfo = Some(vmcoreinfo).filter(|&(offset, size)| version >= 3 && offset != 0 && size != 0);
-    Ok(SubHeader { part, vmcoreinfo, max_mapnr })
+    let place = |since, place| Some(place).filter(|&(offset, size)| version >= since && offset != 0 && size != 0);
+    Ok(SubHeader { part, vmcoreinfo: place(3, vmcoreinfo), notes: place(4, notes), max_mapnr })
 }
 
 pub(super) fn truncated(offset: u64, part: KdumpPart, expected: u64, found: u64) -> KdumpError {

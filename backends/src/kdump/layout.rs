@@ -21,6 +21,14 @@ impl Layout {
     pub(super) fn main(self, offset: u64) -> u64 {
         if self.wide { offset } else { offset.saturating_sub(12) }
     }
+
+    /// The time stamp of the main header: seconds and microseconds.
+    pub(super) fn timestamp(self, fields: Fields) -> (u64, u64) {
+        match self.wide {
+            true => (fields.u64(408), fields.u64(416)),
+            false => (fields.u32(404).into(), fields.u32(408).into()),
+        }
+    }
 }
 
 /// Numbers among bytes; 0 where there are none.

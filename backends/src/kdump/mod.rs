@@ -4,6 +4,7 @@ mod error;
 mod header;
 mod layout;
 mod lzo;
+mod missing;
 mod page;
 mod read;
 mod source;
@@ -13,6 +14,7 @@ pub use error::{KdumpError, KdumpErrorKind, KdumpPageError, KdumpPageErrorKind, 
 pub use header::KdumpHeader;
 
 use crate::bytes::Bytes;
+use crate::elf::{ByteOrder, Notes};
 use bitmap::{Bitmap, Ranks};
 use cache::Cache;
 use header::{parse, truncated};
@@ -56,12 +58,16 @@ pub struct Kdump {
     /// Absent in old dumps, where all memory is in the file.
     dumped: Option<Bitmap>,
     ranks: Ranks,
+    /// How many page frames there are.
+    frames: u64,
     /// The page frames that this file has.
     part: Range<u64>,
     /// How many pages were dumped before those of this file.
     rank_of_part: u64,
     descriptors: u64,
+    /// Offset and size, as of the notes.
     vmcoreinfo: Option<(u64, u64)>,
+    notes: Option<(u64, u64)>,
     /// The size of a page is 1 << this.
     shift: u32,
     cache: Mutex<Cache>,
@@ -104,10 +110,12 @@ impl Kdump {
             memory,
             dumped,
             ranks,
+            frames,
             part,
             rank_of_part,
             descriptors: parsed.descriptors,
             vmcoreinfo: parsed.vmcoreinfo,
+            notes: parsed.notes,
             shift,
             cache: Mutex::new(Cache::new()),
             decompressions: AtomicU64::new(0),
@@ -140,14 +148,25 @@ impl Kdump {
         self.source.bytes().as_slice()
     }
 
-    /// The VMCOREINFO of the dumped kernel, lines of `KEY=value`, if the header has its place.
+    /// The VMCOREINFO of the dumped kernel, lines of `KEY=value`, if the header has its place or that of the notes.
     ///
     /// # Errors
     /// [`KdumpErrorKind::Truncated`] if it is not in the file.
     pub fn vmcoreinfo(&self) -> Result<Option<Cow<'_, [u8]>>, KdumpError> {
-        let Some((offset, size)) = self.vmcoreinfo else { return Ok(None) };
-        let missing = || truncated(offset, KdumpPart::Vmcoreinfo, size, self.source.available(offset, size));
-        self.source.get(offset, size).map(Some).ok_or_else(missing)
+        let part = |part, (offset, size)| {
+            let missing = || truncated(offset, part, size, self.source.available(offset, size));
+            self.source.get(offset, size).ok_or_else(missing)
+        };
+        if let Some(place) = self.vmcoreinfo {
+            return part(KdumpPart::Vmcoreinfo, place).map(Some);
+        }
+        let Some(place) = self.notes else { return Ok(None) };
+        let notes = part(KdumpPart::Notes, place)?;
+        let byte_order = if self.header.big_endian { ByteOrder::Big } else { ByteOrder::Little };
+        let whole = 0..notes.len();
+        let mut found = Notes::new(&notes, byte_order, std::slice::from_ref(&whole)).filter_map(Result::ok);
+        let vmcoreinfo = found.find(|note| note.name == b"VMCOREINFO").map(|note| note.contents.to_vec());
+        Ok(vmcoreinfo.map(Cow::Owned))
     }
 
     /// How many pages were decompressed so far. A page that is lent, or that is still kept, is not counted again.

@@ -56,7 +56,7 @@ impl Kdump {
         Some(())
     }
 
-    fn descriptor(&self, pfn: u64) -> Result<Descriptor, KdumpPageErrorKind> {
+    pub(super) fn descriptor(&self, pfn: u64) -> Result<Descriptor, KdumpPageErrorKind> {
         let words = self.words();
         if !self.part.contains(&pfn) || !is_set(words, pfn) {
             return Err(self.absence(pfn));
@@ -85,7 +85,7 @@ impl Kdump {
         }
     }
 
-    fn words(&self) -> &[U64] {
+    pub(super) fn words(&self) -> &[U64] {
         self.dumped.as_ref().unwrap_or(&self.memory).words(&self.source)
     }
 
@@ -104,7 +104,7 @@ impl Kdump {
     }
 
     /// The page frames from `first` up to `end`, which is behind the last.
-    fn range(&self, first: u64, end: u64) -> Option<PhysRange> {
+    pub(super) fn range(&self, first: u64, end: u64) -> Option<PhysRange> {
         let last = end.checked_sub(1)?.wrapping_shl(self.shift) | u64::from(self.header.block_size.saturating_sub(1));
         PhysRange::new(PhysAddr(first.wrapping_shl(self.shift)), PhysAddr(last))
     }

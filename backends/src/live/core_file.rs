@@ -101,9 +101,8 @@ impl CoreFile {
     }
 
     /// Memory that the machine had and that the file has not: what its headers leave out.
-    #[must_use]
-    pub fn missing(&self) -> &[Missing] {
-        self.segments.missing()
+    pub fn missing(&self) -> impl Iterator<Item = Missing> + '_ {
+        self.segments.missing().iter().copied()
     }
 
     /// The notes, in the order of the file. Those that can't be read, and what is more than 16 MiB, are left out.

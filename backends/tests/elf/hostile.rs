@@ -156,7 +156,7 @@ fn check(kind: Kind, bytes: &[u8], image: &Image) {
     let start = kind.get(bytes, kind.at("e_phoff", 0)) as usize;
     let number = kind.get(bytes, kind.at("e_phnum", 0)) as usize;
     let twin = Twin { kind, bytes, start, segments: if number == 0xffff { 3 } else { number } };
-    let ends = ranges(image).chain(image.missing().iter().map(|part| part.range));
+    let ends = ranges(image).chain(image.missing().map(|part| part.range));
     let ends: Vec<u64> = ends.flat_map(|range| [range.first().0, range.last().0]).collect();
     for end in ends {
         for addr in [end.saturating_sub(4096), end, end.saturating_add(4096)] {

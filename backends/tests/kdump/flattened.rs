@@ -119,9 +119,8 @@ fn invalid_end_is_told_and_the_rest_is_read() {
         builder.check(&dump, 0);
         if cut > 0 {
             let (long, short) = absent(&dump, 69999 << 12);
-            assert!(
-                matches!(long, KdumpPageErrorKind::DataMissing { size: 4096, end, .. } if end == (file.len() - cut) as u64)
-            );
+            let there = (file.len() - cut) as u64;
+            assert!(matches!(long, KdumpPageErrorKind::DataMissing { size: 4096, end, .. } if end == there));
             assert_eq!(short, ReadErrorKind::Io(0));
         }
     }

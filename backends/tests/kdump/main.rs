@@ -17,6 +17,7 @@ mod damage;
 mod flattened;
 mod headers;
 mod lzo;
+mod missing;
 mod pages;
 mod parts;
 mod sparse;

@@ -28,7 +28,7 @@ fn a_real_dump_reads_as_when_it_is_mapped() {
     machine.copy_of(&image, "proc/vmcore");
     let core = CoreFile::open(machine.path("proc/vmcore")).unwrap();
     assert!(ranges(&core).eq(ranges(&image)));
-    assert_eq!(core.missing(), image.missing());
+    assert!(core.missing().eq(image.missing()));
     let elf = (core.elf().class, core.elf().byte_order, core.elf().machine, core.elf().expected_size);
     let expected = image.elf().unwrap();
     assert_eq!(elf, (expected.class, expected.byte_order, expected.machine, expected.expected_size));
@@ -177,11 +177,11 @@ fn damaged_headers_mean_the_same_mapped_or_not() {
             match (open_as(&path, Format::Elf), CoreFile::open(&path)) {
                 (Ok(image), Ok(core)) => {
                     assert_eq!(core.vmcoreinfo().map(|info| info.as_bytes()), image.vmcoreinfo().map(|i| i.as_bytes()));
-                    if image.missing().iter().any(|missing| missing.reason == MissingReason::Truncated) {
+                    if image.missing().any(|missing| missing.reason == MissingReason::Truncated) {
                         cut += 1;
                     } else {
                         assert!(ranges(&core).eq(ranges(&image)), "byte {at} ^ {change:#x}");
-                        assert_eq!(core.missing(), image.missing());
+                        assert!(core.missing().eq(image.missing()));
                         read_alike += 1;
                     }
                     let far = ranges(&core).chain(ranges(&image)).flat_map(|range| [range.first().0, range.last().0]);

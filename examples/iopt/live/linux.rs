@@ -131,7 +131,7 @@ pub fn info(common: &Common, memory: &live::Memory, output: &mut Output) -> Resu
         if let Some(release) = vmcoreinfo.and_then(|info| info.get("OSRELEASE")) {
             writeln!(output, "kernel  {}", release.escape_ascii())?;
         }
-        info::memory(memory, output)?;
+        info::describe_memory(memory, output)?;
     }
     output.flush()?;
     Statistics::default().tell(common, Duration::ZERO);
