@@ -183,10 +183,14 @@ fn a_unit_that_can_not_be_read_makes_the_listing_partial() {
     let found = live(&machine, "ranges --json");
     assert_eq!((found.status, &found.stdout), (1, &whole));
     assert!(found.stderr.contains("abort-DMA mode"), "{}", found.stderr);
-    // The same unit twice is two units.
+    // The same unit twice is two units, each of its segment.
+    table[48 + 6] = 3;
+    fs::write(&dmar, &table).unwrap();
     machine.registers(BASE + 0x1000, &registers("vfio-48"));
     let found = live(&machine, "ranges --json");
     assert_eq!(found.status, 0);
+    assert!(found.stderr.starts_with("iopt: unit 0 at 0xfed91000 of segment 0x3: RTADDR "), "{}", found.stderr);
+    assert!(found.stderr.contains("\niopt: unit 1 at 0xfed90000: RTADDR "), "{}", found.stderr);
     assert_eq!(found.stdout, whole.clone() + &whole.replace("{\"unit\":0", "{\"unit\":1"));
 }
 

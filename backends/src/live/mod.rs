@@ -8,7 +8,8 @@
 //! | [`Registers`] | what a unit is set to: RTADDR, CAP, ECAP, GSTS, IRTA and others | CONFIG_IO_STRICT_DEVMEM, lockdown (integrity) |
 //!
 //! [`Memory`] is all the memory that can be read; [`Units`] are the units that the ACPI DMAR table names.
-//! All of them want root. [`Paths`] says where they look.
+//! All of them want root. [`Paths`] says where they look. A capture kernel itself reads the old kernel's memory through
+//! [`OldMemory`](iopt::memory::OldMemory).
 //!
 //! ```no_run
 //! use iopt::vtd::Unit;

@@ -10,6 +10,7 @@ use iopt::PhysAddr;
 use iopt::memory::ranges;
 use iopt::vtd::{Irta, Unit};
 use iopt_backends::live::{self, Paths, Registers, Units};
+use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
@@ -30,20 +31,20 @@ pub fn units(common: &Common, output: &mut Output) -> Result<Vec<Known>, Error> 
     let Readable { units, host_address_width } = registers(common, output)?;
     let all = units.len();
     let mut known = Vec::new();
-    for (base, registers) in units {
+    for (place, registers) in units {
         let Registers { rtaddr, cap, ecap, gsts, .. } = registers;
         if !gsts.translation_enabled() {
             tell(&format_args!(
-                "left out: the unit at {base} does not translate (GSTS {:#x}), its devices reach all memory",
+                "left out: the unit at {place} does not translate (GSTS {:#x}), its devices reach all memory",
                 gsts.0
             ));
         } else if let Err(error) = Unit::new(rtaddr) {
             output.raise(Outcome::Faulted);
-            tell(&format_args!("left out: the unit at {base}: {error}"));
+            tell(&format_args!("left out: the unit at {place}: {error}"));
         } else {
             let index = known.len();
             tell(&format_args!(
-                "unit {index} at {base}: RTADDR {:#x}, CAP {:#x}, ECAP {:#x}, GSTS {:#x}",
+                "unit {index} at {place}: RTADDR {:#x}, CAP {:#x}, ECAP {:#x}, GSTS {:#x}",
                 rtaddr.0, cap.0, ecap.0, gsts.0
             ));
             known.push(Known { rtaddr, cap: Some(cap), ecap: Some(ecap), host_address_width });
@@ -63,30 +64,45 @@ pub fn units(common: &Common, output: &mut Output) -> Result<Vec<Known>, Error> 
 pub fn interrupt_table(common: &Common, output: &mut Output) -> Result<Irta, Error> {
     let Readable { units, .. } = registers(common, output)?;
     let all = units.len();
-    let tables: Vec<(PhysAddr, Irta)> = units
+    let tables: Vec<(Place, Irta)> = units
         .into_iter()
         .filter(|(_, registers)| registers.gsts.interrupt_remapping_enabled())
-        .map(|(base, registers)| (base, registers.irta))
+        .map(|(place, registers)| (place, registers.irta))
         .collect();
     match tables.as_slice() {
-        [(base, irta)] => {
-            tell(&format_args!("unit at {base}: IRTA {:#x}", irta.0));
+        [(place, irta)] => {
+            tell(&format_args!("unit at {place}: IRTA {:#x}", irta.0));
             Ok(*irta)
         }
         [] => Err(Error::Use(format!(
             "expected a unit that remaps interrupts, found none among {all} whose registers can be read"
         ))),
         several => {
-            let values: Vec<String> = several.iter().map(|(base, irta)| format!("{:#x} at {base}", irta.0)).collect();
+            let values: Vec<String> = several.iter().map(|(place, irta)| format!("{:#x} at {place}", irta.0)).collect();
             let found = values.join(", ");
             Err(Error::Use(format!("expected --irta VALUE to choose among units that remap interrupts, found {found}")))
         }
     }
 }
 
+/// Which unit it is. Listings have no room for a segment.
+struct Place {
+    base: PhysAddr,
+    segment: u16,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { base, segment: 0 } => write!(f, "{base}"),
+            Self { base, segment } => write!(f, "{base} of segment {segment:#x}"),
+        }
+    }
+}
+
 /// Units whose registers can be read.
 struct Readable {
-    units: Vec<(PhysAddr, Registers)>,
+    units: Vec<(Place, Registers)>,
     host_address_width: Option<u8>,
 }
 
@@ -97,9 +113,10 @@ fn registers(common: &Common, output: &mut Output) -> Result<Readable, Error> {
     let mut units = Vec::new();
     let mut left_out: Vec<String> = found.malformed.iter().map(ToString::to_string).collect();
     for unit in found.units {
+        let place = Place { base: unit.base, segment: unit.segment };
         match unit.registers {
-            Ok(registers) => units.push((unit.base, registers)),
-            Err(error) => left_out.push(format!("the unit at {}: {error}", unit.base)),
+            Ok(registers) => units.push((place, registers)),
+            Err(error) => left_out.push(format!("the unit at {place}: {error}")),
         }
     }
     for what in &left_out {
