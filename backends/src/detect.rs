@@ -22,7 +22,7 @@ pub enum Format {
     /// writes as version 1, and without compression, is LiME.
     Avml,
     /// ELF core file of physical memory, as `/proc/vmcore` gives and makedumpfile, QEMU and virsh write: a header for
-    /// each range says where it is.
+    /// each range says where it is. One in a flattened stream is put together in memory.
     ///
     /// Ranges may overlap: of what the file stores for an address, the first header counts. Headers without an address
     /// (all ones) are left out; a file that has address 0 in all of them and no VMCOREINFO is refused. What the file
@@ -118,7 +118,7 @@ impl Content {
         if bytes.starts_with(&elf::MAGIC) {
             return Some(Self::Image(Format::Elf));
         }
-        // A flattened stream may hold another format: the parser refuses it.
+        // A flattened stream may hold an ELF file: that is seen when its records are read.
         if KDUMP.iter().any(|magic| bytes.starts_with(magic)) {
             return Some(Self::Image(Format::Kdump));
         }

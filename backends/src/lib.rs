@@ -5,7 +5,7 @@
 //!
 //! | format | recognised by | physical addresses come from |
 //! |---|---|---|
-//! | ELF core file (vmcore), 32 and 64 bits, either byte order | `\x7fELF` at the start | the program headers |
+//! | ELF core file (vmcore), 32 and 64 bits, either byte order | `\x7fELF` at the start, also of what is flattened | the program headers |
 //! | kdump-compressed (diskdump), flattened or not | `KDUMP   `, `DISKDUMP` or `makedumpfile` at the start | the page descriptors |
 //! | LiME, version 1, little-endian | `EMiL` at the start | the header before each range |
 //! | AVML, version 2 | `AVML` at the start | the header before each block |
@@ -35,6 +35,7 @@ mod compressed;
 mod detect;
 mod elf;
 mod error;
+mod extents;
 mod flattened;
 mod image;
 mod kdump;

@@ -3,19 +3,21 @@ use crate::compressed::DEFAULT_DECOMPRESSED_LIMIT;
 use crate::detect::{Content, Format};
 use crate::error::{OpenError, OpenErrorKind};
 use crate::image::Image;
-use crate::kdump::Kdump;
+use crate::kdump::{Kdump, Source};
 use crate::progress::{Meter, Progress, Stage};
-use crate::segments::Segments;
 use crate::sink::Sink;
 use crate::{avml, elf, lime, raw};
 use iopt::PhysAddr;
 use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
 
 /// Opens the memory image at `path`; its format is found from its content.
 ///
 /// A plain image is mapped and lent out of the mapping, so even a large one opens at once. A compressed one is
 /// decompressed into memory, up to [`DEFAULT_DECOMPRESSED_LIMIT`].
+///
+/// A pipe, also as `/dev/stdin`, is waited for and read into memory to its end, up to the same limit.
 ///
 /// The file must not change while the [`Image`] lives. If somebody truncates a mapped file, the next access to a page
 /// behind its new end ends the whole process with SIGBUS (on Windows, truncation is refused); if somebody writes to
@@ -80,7 +82,7 @@ impl OpenOptions {
         Self { format: Some(format), ..self }
     }
 
-    /// Refuses an image that decompresses to more than `bytes` bytes.
+    /// Refuses an image that decompresses to more than `bytes` bytes, or a pipe that gives more.
     pub const fn decompressed_limit(self, bytes: u64) -> Self {
         Self { decompressed_limit: bytes, ..self }
     }
@@ -112,7 +114,7 @@ impl OpenOptions {
     /// As [`open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<Image, OpenError> {
         let path = path.as_ref();
-        let image = Bytes::map(path).and_then(|bytes| self.image(bytes));
+        let image = Bytes::open(path, self.sink(Stage::Reading)).and_then(|bytes| self.image(bytes));
         image.map_err(|kind| OpenError { path: Some(path.to_owned()), kind })
     }
 
@@ -124,58 +126,87 @@ impl OpenOptions {
         self.image(Bytes::Memory(bytes.into())).map_err(|kind| OpenError { path: None, kind })
     }
 
+    /// Opens an image that comes as a stream, such as the standard input. It is read into memory to its end, up to
+    /// [`decompressed_limit`](Self::decompressed_limit) bytes.
+    ///
+    /// # Errors
+    /// As [`Image::from_bytes`], and if the stream can't be read or gives more than that.
+    pub fn from_reader(self, from: impl Read) -> Result<Image, OpenError> {
+        let bytes = Bytes::read(from, self.sink(Stage::Reading));
+        bytes.and_then(|bytes| self.image(bytes)).map_err(|kind| OpenError { path: None, kind })
+    }
+
+    fn sink(self, stage: Stage) -> Sink {
+        Sink::new(self.decompressed_limit, Meter::new(stage, self.progress))
+    }
+
     fn image(self, mut bytes: Bytes) -> Result<Image, OpenErrorKind> {
         let size = u64::try_from(bytes.as_slice().len()).unwrap_or(u64::MAX);
         let mut content = Content::of(bytes.as_slice());
         let mut compression = None;
         if let Content::Compressed(outer) = content {
             compression = Some(outer);
-            let sink = Sink::new(self.decompressed_limit, Meter::new(Stage::Decompressing, self.progress));
-            bytes = Bytes::Memory(outer.decompress(bytes.as_slice(), sink)?.into());
+            bytes = Bytes::Memory(outer.decompress(bytes.as_slice(), self.sink(Stage::Decompressing))?.into());
             content = Content::of(bytes.as_slice());
         }
         if bytes.as_slice().is_empty() {
             return Err(OpenErrorKind::Empty);
         }
-        let format = match (self.format, content, compression) {
+        let mut format = match (self.format, content, compression) {
             (Some(format), ..) | (None, Content::Image(format), _) => format,
             (None, Content::Unsupported(format), _) => return Err(OpenErrorKind::Unsupported(format)),
             (None, Content::Compressed(inner), outer) => {
                 return Err(OpenErrorKind::CompressedTwice { outer: outer.unwrap_or(inner), inner });
             }
         };
+        let mut source = Source::Plain(bytes);
+        if matches!(format, Format::Elf | Format::Kdump) {
+            source = source.unflattened()?;
+            if self.format.is_none() && source.get(0, 4).is_some_and(|start| *start == elf::MAGIC) {
+                format = Format::Elf;
+            }
+        }
         if let Some(base) = self.raw_base.filter(|_| format != Format::Raw) {
             return Err(OpenErrorKind::NotRaw { base, format });
         }
-        let (mut elf, mut kdump, mut kdump_info) = (None, None, None);
-        let segments = match format {
+        let mut image = Image::new(format, compression, size);
+        match format {
             Format::Raw => {
+                image.bytes = source.into_bytes();
                 let base = self.raw_base.unwrap_or(PhysAddr(0));
-                let beyond = OpenErrorKind::BeyondAddresses { base, size: bytes.as_slice().len() };
-                raw::segments(bytes.as_slice(), base).ok_or(beyond)?
+                let beyond = OpenErrorKind::BeyondAddresses { base, size: image.bytes.as_slice().len() };
+                image.segments = raw::segments(image.bytes.as_slice(), base).ok_or(beyond)?;
             }
-            Format::Lime => lime::segments(bytes.as_slice())?,
+            Format::Lime => {
+                image.bytes = source.into_bytes();
+                image.segments = lime::segments(image.bytes.as_slice())?;
+            }
             Format::Avml => {
-                let mut memory = Sink::new(self.decompressed_limit, Meter::new(Stage::Decompressing, self.progress));
-                let segments = avml::read(bytes.as_slice(), &mut memory)?;
-                bytes = Bytes::Memory(memory.bytes.into());
-                segments
+                let mut memory = self.sink(Stage::Decompressing);
+                image.segments = avml::read(source.bytes().as_slice(), &mut memory)?;
+                image.bytes = Bytes::Memory(memory.bytes.into());
             }
             Format::Elf => {
-                let core = elf::read(bytes.as_slice())?;
-                elf = Some(core.elf);
-                core.segments
+                let mut file = self.sink(Stage::Assembling);
+                let flattened = source.is_stream_truncated();
+                let extents = source.assemble(&mut file);
+                let extents = extents.map_err(|stop| OpenErrorKind::stream(Stage::Assembling, stop, &file))?;
+                image.bytes = match flattened {
+                    Some(_) => Bytes::Memory(file.bytes.into()),
+                    None => source.into_bytes(),
+                };
+                let elf::Core { segments, mut elf } = elf::read(image.bytes.as_slice(), &extents)?;
+                (elf.flattened, elf.stream_truncated) = (flattened.is_some(), flattened == Some(true));
+                (image.segments, image.elf) = (segments, Some(elf));
             }
             Format::Kdump => {
-                let dump = Box::new(Kdump::new(bytes)?);
+                let dump = Box::new(Kdump::new(source)?);
                 // What is cut off there is no reason to refuse the memory.
-                kdump_info = dump.vmcoreinfo().ok().flatten().map(Cow::into_owned);
-                kdump = Some(dump);
-                bytes = Bytes::Memory(Cow::Borrowed(&[]));
-                Segments::default()
+                image.kdump_info = dump.vmcoreinfo().ok().flatten().map(Cow::into_owned);
+                image.kdump = Some(dump);
             }
-        };
-        Ok(Image { bytes, segments, format, compression, size, elf, kdump, kdump_info })
+        }
+        Ok(image)
     }
 }
 

@@ -90,9 +90,11 @@ impl<'i> File<'i> {
         if elf.incomplete {
             self.partial("marked as incomplete by makedumpfile".to_owned());
         }
-        let size = self.image.as_bytes().len();
-        if u64::try_from(size).is_ok_and(|size| size < elf.expected_size) {
-            self.partial(format!("cut short at {size} of {} bytes", elf.expected_size));
+        if elf.stream_truncated {
+            self.partial("the flattened stream is cut short".to_owned());
+        }
+        if elf.file_size < elf.expected_size {
+            self.partial(format!("cut short at {} of {} bytes", elf.file_size, elf.expected_size));
         }
     }
 
@@ -134,7 +136,7 @@ impl<'i> File<'i> {
     fn describe(&self, output: &mut Output) -> io::Result<()> {
         let image = self.image;
         let layout = match (image.elf(), image.kdump()) {
-            (Some(elf), _) => format!(", {} {}", elf.class, elf.byte_order),
+            (Some(elf), _) => format!(", {} {}{}", elf.class, elf.byte_order, flattened(elf.flattened)),
             (None, Some(kdump)) => kdump_layout(kdump),
             (None, None) => String::new(),
         };
@@ -155,6 +157,10 @@ impl<'i> File<'i> {
 
 fn kdump_layout(kdump: &Kdump) -> String {
     let header = kdump.header();
-    let flattened = if kdump.is_flattened() { ", flattened" } else { "" };
+    let flattened = flattened(kdump.is_flattened());
     format!(", version {}, {}{flattened}", header.version, header.machine.escape_debug())
+}
+
+fn flattened(is_flattened: bool) -> &'static str {
+    if is_flattened { ", flattened" } else { "" }
 }

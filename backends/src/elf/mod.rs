@@ -31,6 +31,13 @@ pub struct Elf {
     pub incomplete: bool,
     /// Size in bytes that the (decompressed) file must have to hold all segments. If it is shorter, it is cut short.
     pub expected_size: u64,
+    /// Size in bytes that it has; of a flattened file, once it is put together.
+    pub file_size: u64,
+    /// Whether the file came flattened: in a stream of records.
+    pub flattened: bool,
+    /// Whether such a stream ends before its last record. What is missing for that reason reads as lost, or as behind
+    /// the end of the file.
+    pub stream_truncated: bool,
     /// Where the notes are.
     notes: Vec<Range<usize>>,
 }

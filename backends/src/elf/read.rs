@@ -2,6 +2,7 @@
 
 use super::layout::{Layout, Layout32, Layout64, ProgramHeader};
 use super::{Core, Elf, ElfError, ElfErrorKind, MAGIC, in_file};
+use crate::extents::Extents;
 use crate::missing::{Covered, Missing, MissingReason};
 use crate::segments::{Segment, Segments};
 use iopt::{PhysAddr, PhysRange};
@@ -18,7 +19,8 @@ const NUMBER_ELSEWHERE: u16 = 0xffff;
 /// In e_flags: makedumpfile could not write all (DUMP_ELF_INCOMPLETE).
 const INCOMPLETE: u32 = 1;
 
-pub(crate) fn read(file: &[u8]) -> Result<Core, ElfError> {
+/// Reads the headers of a file, of which `file` is kept as `extents` say. Its start must be there.
+pub(crate) fn read(file: &[u8], extents: &Extents) -> Result<Core, ElfError> {
     let at = |offset, kind| Err(ElfError { offset, kind });
     if let Some(&found) = file.first_chunk().filter(|found| **found != MAGIC) {
         return at(0, ElfErrorKind::BadMagic { found });
@@ -31,10 +33,10 @@ pub(crate) fn read(file: &[u8]) -> Result<Core, ElfError> {
         return at(6, ElfErrorKind::Version { found: version });
     }
     match (class, byte_order) {
-        (1, 1) => Reader::<Layout32<LittleEndian>>::new(file)?.read(),
-        (1, 2) => Reader::<Layout32<BigEndian>>::new(file)?.read(),
-        (2, 1) => Reader::<Layout64<LittleEndian>>::new(file)?.read(),
-        (2, 2) => Reader::<Layout64<BigEndian>>::new(file)?.read(),
+        (1, 1) => Reader::<Layout32<LittleEndian>>::new(file, extents)?.read(),
+        (1, 2) => Reader::<Layout32<BigEndian>>::new(file, extents)?.read(),
+        (2, 1) => Reader::<Layout64<LittleEndian>>::new(file, extents)?.read(),
+        (2, 2) => Reader::<Layout64<BigEndian>>::new(file, extents)?.read(),
         (1 | 2, found) => at(5, ElfErrorKind::ByteOrder { found }),
         (found, _) => at(4, ElfErrorKind::Class { found }),
     }
@@ -43,6 +45,7 @@ pub(crate) fn read(file: &[u8]) -> Result<Core, ElfError> {
 /// A file of which the table of program headers is known to be there.
 struct Reader<'f, L: Layout> {
     file: &'f [u8],
+    extents: &'f Extents,
     headers: &'f [L::ProgramHeader],
     /// Where the table is.
     start: u64,
@@ -62,7 +65,8 @@ struct Found {
 }
 
 impl<'f, L: Layout> Reader<'f, L> {
-    fn new(file: &'f [u8]) -> Result<Self, ElfError> {
+    fn new(file: &'f [u8], extents: &'f Extents) -> Result<Self, ElfError> {
+        let behind = |offset| file.get(extents.find(offset, u64::MAX)).unwrap_or_default();
         let (raw, _) = L::FileHeader::read_from_prefix(file).map_err(|_| {
             let (expected, found) = (in_file(size_of::<L::FileHeader>()), in_file(file.len()));
             ElfError { offset: 0, kind: ElfErrorKind::TruncatedHeader { expected, found } }
@@ -76,7 +80,7 @@ impl<'f, L: Layout> Reader<'f, L> {
             let found = header.section_headers;
             let kind = ElfErrorKind::NoSectionHeader { found };
             let missing = ElfError { offset: L::FIELDS.section_headers, kind };
-            let bytes = behind(file, found).filter(|_| found != 0).ok_or(missing)?;
+            let bytes = Some(behind(found)).filter(|_| found != 0).ok_or(missing)?;
             let (section, _) = L::SectionHeader::read_from_prefix(bytes).map_err(|_| missing)?;
             number = section.into().info;
         }
@@ -86,16 +90,16 @@ impl<'f, L: Layout> Reader<'f, L> {
             return Err(ElfError { offset: L::FIELDS.program_header_size, kind });
         }
         let start = header.program_headers;
-        let headers = match (usize::try_from(number), behind(file, start)) {
-            (Ok(0), _) => Some(&[][..]),
-            (Ok(number), Some(table)) => {
-                <[L::ProgramHeader]>::ref_from_prefix_with_elems(table, number).ok().map(|(headers, _)| headers)
+        let headers = match usize::try_from(number) {
+            Ok(0) => Some(&[][..]),
+            Ok(number) => {
+                <[L::ProgramHeader]>::ref_from_prefix_with_elems(behind(start), number).ok().map(|(headers, _)| headers)
             }
-            _ => None,
+            Err(_) => None,
         };
-        let kind = ElfErrorKind::TruncatedProgramHeaders { number, size, start, end: in_file(file.len()) };
+        let kind = ElfErrorKind::TruncatedProgramHeaders { number, size, start, end: extents.end() };
         let headers = headers.ok_or(ElfError { offset: L::FIELDS.program_headers, kind })?;
-        Ok(Self { file, headers, start, machine: header.machine, flags: header.flags })
+        Ok(Self { file, extents, headers, start, machine: header.machine, flags: header.flags })
     }
 
     fn read(&self) -> Result<Core, ElfError> {
@@ -121,7 +125,17 @@ impl<'f, L: Layout> Reader<'f, L> {
         }
         let incomplete = self.flags & INCOMPLETE != 0;
         let (class, byte_order) = (L::CLASS, L::BYTE_ORDER);
-        let elf = Elf { class, byte_order, machine: self.machine, incomplete, expected_size, notes };
+        let elf = Elf {
+            class,
+            byte_order,
+            machine: self.machine,
+            incomplete,
+            expected_size,
+            file_size: self.extents.end(),
+            flattened: false,
+            stream_truncated: false,
+            notes,
+        };
         if !any_addr && elf.vmcoreinfo(self.file).is_none() {
             return Err(at_table(ElfErrorKind::NoPhysicalAddresses));
         }
@@ -145,10 +159,10 @@ impl<'f, L: Layout> Reader<'f, L> {
         if let Some(range) = part(addr, 0, stored_size) {
             found.present.push(Segment { range, offset: stored.start });
         }
-        let missing = [
-            (part(addr, stored_size, file_size), MissingReason::Truncated),
-            (part(addr, file_size, memory_size), MissingReason::Excluded),
-        ];
+        let is_in_file = header.offset.checked_add(file_size).is_some_and(|end| end <= self.extents.end());
+        let lost = if is_in_file { MissingReason::Lost } else { MissingReason::Truncated };
+        let missing =
+            [(part(addr, stored_size, file_size), lost), (part(addr, file_size, memory_size), MissingReason::Excluded)];
         found.missing.extend(missing.into_iter().filter_map(|(range, reason)| Some(Missing { range: range?, reason })));
         Ok(())
     }
@@ -164,15 +178,14 @@ impl<'f, L: Layout> Reader<'f, L> {
         }
     }
 
-    /// Which bytes of the file a segment has, up to the end of the file.
+    /// Which bytes of the file a segment has, up to the end of the file or a gap.
     fn stored(&self, header: &ProgramHeader, found: &mut Found) -> Range<usize> {
         if header.file_size == 0 {
             return 0..0;
         }
         let end = header.offset.saturating_add(header.file_size);
         found.expected_size = found.expected_size.max(end);
-        let [start, end] = [header.offset, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
-        start.min(self.file.len())..end.min(self.file.len())
+        self.extents.find(header.offset, header.file_size)
     }
 }
 
@@ -180,9 +193,4 @@ impl<'f, L: Layout> Reader<'f, L> {
 fn part(addr: u64, from: u64, to: u64) -> Option<PhysRange> {
     let last = to.checked_sub(1).filter(|last| from <= *last)?;
     PhysRange::new(PhysAddr(addr.checked_add(from)?), PhysAddr(addr.checked_add(last)?))
-}
-
-/// The file from `offset` on.
-fn behind(file: &[u8], offset: u64) -> Option<&[u8]> {
-    file.get(usize::try_from(offset).ok()?..)
 }

@@ -18,7 +18,7 @@ use crate::elf::{ByteOrder, Notes};
 use bitmap::{Bitmap, Ranks};
 use cache::Cache;
 use header::{parse, truncated};
-use source::Source;
+pub(crate) use source::Source;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -81,11 +81,10 @@ impl Kdump {
     /// [`KdumpErrorKind`] tells what is malformed: headers that make no sense, or bitmaps that are cut short. A file
     /// that ends behind its bitmaps is read as far as it goes.
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, KdumpError> {
-        Self::new(Bytes::Memory(bytes.into()))
+        Self::new(Source::new(Bytes::Memory(bytes.into()))?)
     }
 
-    pub(crate) fn new(bytes: Bytes) -> Result<Self, KdumpError> {
-        let source = Source::new(bytes)?;
+    pub(crate) fn new(source: Source) -> Result<Self, KdumpError> {
         let parsed = parse(&source)?;
         let header = parsed.header;
         let half = parsed.bitmap_bytes / 2;
