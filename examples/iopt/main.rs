@@ -13,6 +13,7 @@ mod json;
 mod output;
 mod parse;
 mod path;
+mod progress;
 mod ranges;
 mod sample;
 mod sharing;

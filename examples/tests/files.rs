@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Run, corpus, iopt_line, iopt_on, run, save};
+use common::{Run, corpus, iopt_fed, iopt_line, iopt_on, run, save};
 use lzma_rust2::XzReader;
 use std::fs;
 use std::io::Read;
@@ -140,4 +140,22 @@ fn invalid_kdump_cut_short_is_partial() {
     assert!(lines(&cut, "dump")[0].contains("behind the end of the file"), "{}", cut.stdout);
     let json = run(["info", "--json", &path(&file)]);
     assert_eq!((json.status, json.json().len()), (1, 1));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_image_may_come_through_a_pipe() {
+    for name in ["legacy-pt/mem.lime.xz", "kdump-on/vmcore.elf-flattened.xz", "kdump-on/vmcore.d31.kdump-flattened.xz"]
+    {
+        let path = corpus().join(name);
+        let expected = iopt_line(&format!("info --json {}", path.display())).good();
+        assert_eq!(iopt_fed("info --json /dev/stdin", &fs::read(&path).unwrap()).good(), expected);
+    }
+    // One file of several, and of a stream without an end.
+    let high = corpus().join("legacy-pt/mem.lime.xz");
+    let stacked = iopt_fed(&format!("info --json {} --with /dev/stdin@0x100000000", high.display()), &[0; 8192]).json();
+    let last = stacked[0]["ranges"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["start"], &last["last"]), (&"0x100000000".into(), &"0x100001fff".into()));
+    let refusal = iopt_fed("info /dev/stdin", b"EMiL").refusal();
+    assert!(refusal.contains("expected a header of 32 bytes, found the last 4 bytes of the file"), "{refusal}");
 }
