@@ -1,5 +1,5 @@
 use crate::compressed::Compression;
-use crate::{avml, elf, lime};
+use crate::magic;
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
@@ -109,13 +109,13 @@ impl Content {
             return Some(Self::Compressed(compression));
         }
         // The big-endian twin is LiME too: its parser refuses it by name.
-        if bytes.starts_with(&lime::MAGIC) || bytes.starts_with(&lime::BIG_ENDIAN_MAGIC) {
+        if bytes.starts_with(&magic::LIME) || bytes.starts_with(&magic::BIG_ENDIAN_LIME) {
             return Some(Self::Image(Format::Lime));
         }
-        if bytes.starts_with(&avml::MAGIC) {
+        if bytes.starts_with(&magic::AVML) {
             return Some(Self::Image(Format::Avml));
         }
-        if bytes.starts_with(&elf::MAGIC) {
+        if bytes.starts_with(&magic::ELF) {
             return Some(Self::Image(Format::Elf));
         }
         // A flattened stream may hold an ELF file: that is seen when its records are read.

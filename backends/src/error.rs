@@ -1,3 +1,4 @@
+#[cfg(feature = "avml")]
 use crate::avml::AvmlError;
 use crate::compressed::Compression;
 use crate::detect::{Format, UnsupportedFormat};
@@ -41,6 +42,12 @@ pub enum OpenErrorKind {
     /// A format that is recognised, but not read.
     #[error("this is {0}, which iopt does not read yet; expected a raw, LiME, AVML, ELF or kdump image")]
     Unsupported(UnsupportedFormat),
+    /// A format or compression that is read, but not in this build.
+    #[error("this is {feature}, which this build of iopt-backends does not read: its feature `{feature}` is off")]
+    FeatureOff {
+        /// The feature, which has the name of the format or compression.
+        feature: &'static str,
+    },
     /// What was decompressed is compressed again.
     #[error(
         "expected a raw, LiME, AVML, ELF or kdump image in the {outer} stream, found {inner}: only one compression is \
@@ -131,6 +138,7 @@ pub enum OpenErrorKind {
     #[error(transparent)]
     Lime(#[from] LimeError),
     /// The AVML image is malformed, or too large.
+    #[cfg(feature = "avml")]
     #[error(transparent)]
     Avml(#[from] AvmlError),
     /// The ELF image is malformed, or holds no physical memory.

@@ -19,6 +19,10 @@
 //!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
 //!
+//! # Features
+//! There is one for each format but raw, and one for each compression: `avml`, `elf`, `kdump` and `lime`; `gzip`, `xz`,
+//! `zlib` and `zstd`. All are on by default. What is turned off is recognised all the same, and refused by name.
+//!
 //! # Security
 //! An image is untrusted input. Every offset and length is checked against the bytes that are there, nothing is
 //! allocated because a header says so, and decompression is bounded. What a mapped file needs from the outside is
@@ -26,9 +30,13 @@
 //!
 //! One gap is known: the zstd decoder for Rust 1.85 does not bound what a single block decompresses to. A block made
 //! for the purpose takes gigabytes before the limit is looked at, and past 4 GiB the decoder panics. Test a `.zst`
-//! from a stranger with `zstd -t` first. xz has no such gap.
+//! from a stranger with `zstd -t` first. The same decoder is asked for single pages of a kdump-compressed file, which
+//! are looked through before: a page of 4 KiB made for the purpose takes up to 384 MiB for a moment, one of 64 KiB
+//! sixteen times that (see [`Kdump`]). xz, gzip and the other compressions have no such gap.
 #![deny(unsafe_code)]
+#![cfg_attr(not(feature = "default"), allow(unused, reason = "what the formats that are off need"))]
 
+#[cfg(feature = "avml")]
 mod avml;
 mod bytes;
 mod compressed;
@@ -40,6 +48,7 @@ mod flattened;
 mod image;
 mod kdump;
 mod lime;
+mod magic;
 mod mapping;
 mod missing;
 mod new_pages;
@@ -52,6 +61,7 @@ mod sink;
 mod stack;
 mod vmcoreinfo;
 
+#[cfg(feature = "avml")]
 pub use avml::{AvmlError, AvmlErrorKind};
 pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
 pub use detect::{Format, UnknownFormat, UnsupportedFormat};

@@ -1,3 +1,5 @@
+#[cfg(feature = "avml")]
+use crate::avml;
 use crate::bytes::Bytes;
 use crate::compressed::DEFAULT_DECOMPRESSED_LIMIT;
 use crate::detect::{Content, Format};
@@ -6,7 +8,7 @@ use crate::image::Image;
 use crate::kdump::{Kdump, Source};
 use crate::progress::{Meter, Progress, Stage};
 use crate::sink::Sink;
-use crate::{avml, elf, lime, raw};
+use crate::{elf, lime, magic, raw};
 use iopt::PhysAddr;
 use std::borrow::Cow;
 use std::io::Read;
@@ -162,7 +164,7 @@ impl OpenOptions {
         let mut source = Source::Plain(bytes);
         if matches!(format, Format::Elf | Format::Kdump) {
             source = source.unflattened()?;
-            if self.format.is_none() && source.get(0, 4).is_some_and(|start| *start == elf::MAGIC) {
+            if self.format.is_none() && source.get(0, 4).is_some_and(|start| *start == magic::ELF) {
                 format = Format::Elf;
             }
         }
@@ -177,15 +179,18 @@ impl OpenOptions {
                 let beyond = OpenErrorKind::BeyondAddresses { base, size: image.bytes.as_slice().len() };
                 image.segments = raw::segments(image.bytes.as_slice(), base).ok_or(beyond)?;
             }
+            #[cfg(feature = "lime")]
             Format::Lime => {
                 image.bytes = source.into_bytes();
                 image.segments = lime::segments(image.bytes.as_slice())?;
             }
+            #[cfg(feature = "avml")]
             Format::Avml => {
                 let mut memory = self.sink(Stage::Decompressing);
                 image.segments = avml::read(source.bytes().as_slice(), &mut memory)?;
                 image.bytes = Bytes::Memory(memory.bytes.into());
             }
+            #[cfg(feature = "elf")]
             Format::Elf => {
                 let mut file = self.sink(Stage::Assembling);
                 let flattened = source.is_stream_truncated();
@@ -199,12 +204,15 @@ impl OpenOptions {
                 (elf.flattened, elf.stream_truncated) = (flattened.is_some(), flattened == Some(true));
                 (image.segments, image.elf) = (segments, Some(elf));
             }
+            #[cfg(feature = "kdump")]
             Format::Kdump => {
                 let dump = Box::new(Kdump::new(source)?);
                 // What is cut off there is no reason to refuse the memory.
                 image.kdump_info = dump.vmcoreinfo().ok().flatten().map(Cow::into_owned);
                 image.kdump = Some(dump);
             }
+            #[allow(unreachable_patterns, reason = "unless a feature is off")]
+            _ => return Err(OpenErrorKind::FeatureOff { feature: format.name() }),
         }
         Ok(image)
     }

@@ -14,8 +14,6 @@ use crate::vmcoreinfo::Vmcoreinfo;
 use std::fmt;
 use std::ops::Range;
 
-pub(crate) const MAGIC: [u8; 4] = *b"\x7fELF";
-
 /// What the headers of an ELF image say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

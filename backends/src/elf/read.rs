@@ -1,8 +1,9 @@
 //! From the headers to the memory. What is stored comes before what is missing; otherwise the first in the file wins.
 
 use super::layout::{Layout, Layout32, Layout64, ProgramHeader};
-use super::{Core, Elf, ElfError, ElfErrorKind, MAGIC, in_file};
+use super::{Core, Elf, ElfError, ElfErrorKind, in_file};
 use crate::extents::Extents;
+use crate::magic::ELF as MAGIC;
 use crate::missing::{Covered, Missing, MissingReason};
 use crate::segments::{Segment, Segments};
 use iopt::{PhysAddr, PhysRange};

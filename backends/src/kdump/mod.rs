@@ -3,11 +3,13 @@ mod cache;
 mod error;
 mod header;
 mod layout;
+#[cfg(feature = "kdump")]
 mod lzo;
 mod missing;
 mod page;
 mod read;
 mod source;
+#[cfg(feature = "kdump")]
 mod zstd;
 
 pub use error::{KdumpError, KdumpErrorKind, KdumpPageError, KdumpPageErrorKind, KdumpPart, PageCompression};
@@ -80,6 +82,7 @@ impl Kdump {
     /// # Errors
     /// [`KdumpErrorKind`] tells what is malformed: headers that make no sense, or bitmaps that are cut short. A file
     /// that ends behind its bitmaps is read as far as it goes.
+    #[cfg(feature = "kdump")]
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, KdumpError> {
         Self::new(Source::new(Bytes::Memory(bytes.into()))?)
     }
