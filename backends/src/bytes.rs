@@ -6,12 +6,12 @@ use memmap2::Mmap;
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// The bytes of an image, wherever they are kept.
 pub(crate) enum Bytes {
-    Mapped(Mmap),
+    Mapped(Mmap, File),
     Memory(Cow<'static, [u8]>),
 }
 
@@ -21,7 +21,7 @@ impl Bytes {
         // Asked before opening, which can wait or have effects for what is neither file nor pipe.
         let metadata = fs::metadata(path).map_err(OpenErrorKind::Open)?;
         if is_pipe(&metadata) {
-            return Self::read(File::open(path).map_err(OpenErrorKind::Open)?, sink);
+            return Self::gather(File::open(path).map_err(OpenErrorKind::Open)?, sink);
         }
         if !metadata.is_file() {
             return Err(OpenErrorKind::NotAFile);
@@ -30,11 +30,12 @@ impl Bytes {
             return Err(OpenErrorKind::Empty);
         }
         let file = File::open(path).map_err(OpenErrorKind::Open)?;
-        mapping::map(&file).map(Self::Mapped).map_err(OpenErrorKind::Map)
+        let map = mapping::map(&file).map_err(OpenErrorKind::Map)?;
+        Ok(Self::Mapped(map, file))
     }
 
     /// All that `from` gives, read into `sink`.
-    pub(crate) fn read(from: impl Read, mut sink: Sink) -> Result<Self, OpenErrorKind> {
+    pub(crate) fn gather(from: impl Read, mut sink: Sink) -> Result<Self, OpenErrorKind> {
         match sink.fill(from) {
             Ok(()) => Ok(Self::Memory(sink.bytes.into())),
             Err(stop) => Err(OpenErrorKind::stream(Stage::Reading, stop, &sink)),
@@ -44,8 +45,23 @@ impl Bytes {
     #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
+            Self::Mapped(map, _) => map,
             Self::Memory(bytes) => bytes,
+        }
+    }
+
+    /// Bytes that are wanted once, as many as `room` has. They are read out of a file, not mapped, where that can be:
+    /// at each first touch of a mapping the system maps 64 KiB, which then count as the memory of the process.
+    /// `None` if they are not all there.
+    pub(crate) fn read<'a>(&'a self, offset: usize, room: &'a mut [u8]) -> Option<io::Result<&'a [u8]>> {
+        let bytes = self.as_slice().get(offset..)?.get(..room.len())?;
+        match self {
+            #[cfg(unix)]
+            Self::Mapped(_, file) => {
+                let offset = u64::try_from(offset).ok()?;
+                Some(std::os::unix::fs::FileExt::read_exact_at(file, room, offset).map(|()| &*room))
+            }
+            _ => Some(Ok(bytes)),
         }
     }
 }
@@ -65,7 +81,7 @@ fn is_pipe(_metadata: &Metadata) -> bool {
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = match self {
-            Self::Mapped(_) => "mapped",
+            Self::Mapped(..) => "mapped",
             Self::Memory(Cow::Owned(_)) => "owned",
             Self::Memory(Cow::Borrowed(_)) => "static",
         };

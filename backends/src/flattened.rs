@@ -9,6 +9,7 @@ use crate::bytes::Bytes;
 use crate::extents::Extents;
 use crate::sink::{Sink, Stop};
 use std::collections::BinaryHeap;
+use std::ops::Range;
 use thiserror::Error;
 
 /// The signature, with its padding.
@@ -109,7 +110,8 @@ impl Flattened {
         let mut extents = Extents::none();
         for piece in &self.pieces {
             let start = to.bytes.len();
-            to.push(self.run(piece.first))?;
+            let place = self.run(piece.first).unwrap_or_default();
+            to.push(self.bytes.as_slice().get(place).unwrap_or_default())?;
             extents.push(piece.first, start..to.bytes.len());
         }
         Ok(extents)
@@ -120,16 +122,13 @@ impl Flattened {
         self.pieces.last().map_or(0, |piece| piece.end)
     }
 
-    /// The bytes from `offset` on that lie side by side in the flattened file; empty if there are none.
-    pub(crate) fn run(&self, offset: u64) -> &[u8] {
-        self.lookup(offset).unwrap_or_default()
-    }
-
-    fn lookup(&self, offset: u64) -> Option<&[u8]> {
+    /// Where in the flattened file the bytes from `offset` on are that lie side by side there; nowhere if there are
+    /// none.
+    pub(crate) fn run(&self, offset: u64) -> Option<Range<usize>> {
         let piece = self.pieces.get(self.pieces.partition_point(|piece| piece.end <= offset))?;
         let inside = usize::try_from(offset.checked_sub(piece.first)?).ok()?;
         let length = usize::try_from(piece.end.checked_sub(piece.first)?).ok()?;
-        self.bytes.as_slice().get(piece.at..)?.get(..length)?.get(inside..)
+        Some(piece.at.checked_add(inside)?..piece.at.checked_add(length)?)
     }
 }
 

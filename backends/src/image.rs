@@ -134,15 +134,15 @@ impl PhysReader for Image {
     // Apart from the path of a reader that lends, so that this path stays small.
     #[inline(never)]
     fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
-        match self.lend_page(addr) {
+        if let Some(kdump) = &self.kdump {
+            return kdump.read_page(addr, page);
+        }
+        match self.segments.lend(self.bytes.as_slice(), addr) {
             Some(lent) => {
                 page.clone_from(lent);
                 Ok(())
             }
-            None => match &self.kdump {
-                Some(kdump) => kdump.read_page(addr, page),
-                None => self.segments.copy(self.bytes.as_slice(), addr, page),
-            },
+            None => self.segments.copy(self.bytes.as_slice(), addr, page),
         }
     }
 
@@ -156,7 +156,8 @@ impl PhysReader for Image {
 
     #[inline]
     fn prefetch(&self, addr: PhysAddr, bytes: usize) {
-        if let Some(page) = self.lend_page(addr) {
+        // Of a kdump-compressed file it would take as long to find the page as to read it.
+        if let Some(page) = self.segments.lend(self.bytes.as_slice(), addr) {
             prefetch(page, usize::try_from(addr.0 % 4096).unwrap_or(0), bytes);
         }
     }

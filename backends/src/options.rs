@@ -134,7 +134,7 @@ impl OpenOptions {
     /// # Errors
     /// As [`Image::from_bytes`], and if the stream can't be read or gives more than that.
     pub fn from_reader(self, from: impl Read) -> Result<Image, OpenError> {
-        let bytes = Bytes::read(from, self.sink(Stage::Reading));
+        let bytes = Bytes::gather(from, self.sink(Stage::Reading));
         bytes.and_then(|bytes| self.image(bytes)).map_err(|kind| OpenError { path: None, kind })
     }
 

@@ -11,11 +11,18 @@
 mod common;
 
 use common::{extent, images, lime_image, refusal};
+use flate2::write::ZlibEncoder;
 use iopt_backends::{Compression, Format, Image, OpenErrorKind, UnsupportedFormat};
-use miniz_oxide::deflate::compress_to_vec_zlib;
+use std::io::Write;
 
 const RAW_GZIP: &[u8] = include_bytes!("fixtures/image.raw.gz");
 const LIME_ZLIB: &[u8] = include_bytes!("fixtures/image.lime.zlib");
+
+fn zlib(bytes: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
 
 fn damage(bytes: &[u8]) -> String {
     let kind = refusal(bytes);
@@ -62,8 +69,8 @@ fn a_gzip_name_without_end_takes_no_memory() {
 
 #[test]
 fn every_level_of_zlib_is_recognised() {
-    for level in 0..=10 {
-        let bytes = compress_to_vec_zlib(&lime_image(), level);
+    for level in 0..=9 {
+        let bytes = zlib(&lime_image(), level);
         let image = Image::from_bytes(bytes).unwrap();
         assert_eq!((image.format(), image.compression()), (Format::Lime, Some(Compression::Zlib)), "{level}");
     }
@@ -71,11 +78,11 @@ fn every_level_of_zlib_is_recognised() {
 
 #[test]
 fn what_is_no_stream_of_an_image_is_raw() {
-    let of_zeros = compress_to_vec_zlib(&[0; 9000], 6);
-    let twice = compress_to_vec_zlib(LIME_ZLIB, 6);
-    let xz = compress_to_vec_zlib(include_bytes!("fixtures/image.lime.xz"), 6);
+    let of_zeros = zlib(&[0; 9000], 6);
+    let twice = zlib(LIME_ZLIB, 6);
+    let xz = zlib(include_bytes!("fixtures/image.lime.xz"), 6);
     let header_only = [&[0x78, 0x9c][..], &[0xff; 4094]].concat();
-    let short = compress_to_vec_zlib(b"EMiL", 6);
+    let short = zlib(b"EMiL", 6);
     for bytes in [of_zeros, twice, xz, header_only, short] {
         for image in images(&bytes) {
             assert_eq!((image.format(), image.compression()), (Format::Raw, None));
@@ -91,8 +98,8 @@ fn what_is_no_stream_of_an_image_is_raw() {
 
 #[test]
 fn invalid_contents_of_a_zlib_stream_are_refused_by_name() {
-    let windows = compress_to_vec_zlib(&[&b"PAGEDU64"[..], &[0; 100]].concat(), 6);
+    let windows = zlib(&[&b"PAGEDU64"[..], &[0; 100]].concat(), 6);
     assert!(matches!(refusal(&windows), OpenErrorKind::Unsupported(UnsupportedFormat::Windows)));
-    let big_endian = compress_to_vec_zlib(&[&b"LiME"[..], &[0; 100]].concat(), 6);
+    let big_endian = zlib(&[&b"LiME"[..], &[0; 100]].concat(), 6);
     assert!(matches!(refusal(&big_endian), OpenErrorKind::Lime(_)));
 }

@@ -1,7 +1,7 @@
 use super::at;
 use crate::sink::{Sink, Stop};
 use flate2::bufread::ZlibDecoder;
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress as inflate, inflate_flags};
+use flate2::{Decompress, FlushDecompress};
 use std::io;
 
 /// The one stream that `bytes` are (RFC 1950).
@@ -24,7 +24,8 @@ pub(super) fn start(bytes: &[u8]) -> Option<[u8; 16]> {
     }
     let mut start = [0; 16];
     // Not by `ZlibDecoder`, which looks far ahead: damage there must not make a stream look like a raw image.
-    let options = inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER | inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    let (_, _, written) = inflate(&mut DecompressorOxide::new(), bytes, &mut start, 0, options);
-    (written == start.len()).then_some(start)
+    let mut stream = Decompress::new(true);
+    // What was written before an error counts.
+    let _ = stream.decompress(bytes, &mut start, FlushDecompress::None);
+    (stream.total_out() == 16).then_some(start)
 }

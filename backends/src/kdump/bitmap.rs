@@ -4,8 +4,8 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::U64;
 
 /// Bits that share a rank.
-const BLOCK: u64 = 4096;
-const WORDS: usize = 64;
+const BLOCK: u64 = 1024;
+const WORDS: usize = 16;
 
 /// A bitmap of page frames: the bit of frame `n` is bit `n % 8` of byte `n / 8`.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Bitmap {
     }
 }
 
-/// How many bits are set below each block of bits: 8 bytes for 512 of the bitmap.
+/// How many bits are set below each block of bits: 8 bytes for 128 of the bitmap.
 #[derive(Debug)]
 pub(super) struct Ranks(Vec<u64>);
 
@@ -63,7 +63,7 @@ impl Ranks {
 }
 
 fn ones(words: &[U64]) -> u64 {
-    words.iter().fold(0, |sum, word| sum.saturating_add(u64::from(word.get().count_ones())))
+    words.iter().fold(0, |sum, word| sum.wrapping_add(u64::from(word.get().count_ones())))
 }
 
 #[inline]

@@ -1,4 +1,5 @@
 use super::page::Descriptor;
+use super::work::Work;
 use std::collections::HashMap;
 
 /// Bytes of decompressed pages that are kept: 1024 tables of 4 KiB.
@@ -12,6 +13,8 @@ pub(super) struct Cache {
     index: HashMap<Descriptor, usize>,
     /// The next slot to take.
     hand: usize,
+    /// What nobody decompresses with just now.
+    spare: Option<Work>,
 }
 
 #[derive(Debug)]
@@ -23,7 +26,7 @@ struct Slot {
 
 impl Cache {
     pub(super) fn new() -> Self {
-        Self { slots: Vec::new(), index: HashMap::new(), hand: 0 }
+        Self { slots: Vec::new(), index: HashMap::new(), hand: 0, spare: None }
     }
 
     pub(super) fn get(&mut self, descriptor: &Descriptor) -> Option<&[u8]> {
@@ -32,15 +35,27 @@ impl Cache {
         Some(&slot.page)
     }
 
-    pub(super) fn insert(&mut self, descriptor: Descriptor, page: Box<[u8]>) {
+    /// Something to decompress a page of this size with.
+    pub(super) fn work(&mut self, block_size: usize) -> Work {
+        self.spare.take().unwrap_or_else(|| Work::new(block_size))
+    }
+
+    /// Keeps a page that was decompressed, and what that was done with.
+    pub(super) fn insert(&mut self, descriptor: Descriptor, mut work: Work) {
+        self.keep(descriptor, &mut work.page);
+        self.spare = Some(work);
+    }
+
+    /// Takes a page, and leaves one of the same size.
+    fn keep(&mut self, descriptor: Descriptor, page: &mut Box<[u8]>) {
         let most = BYTES.checked_div(page.len()).unwrap_or(0);
-        let new = Slot { descriptor, page, used: false };
         if self.index.contains_key(&descriptor) {
             return;
         }
         if self.slots.len() < most {
             self.index.insert(descriptor, self.slots.len());
-            self.slots.push(new);
+            let next = vec![0; page.len()].into_boxed_slice();
+            self.slots.push(Slot { descriptor, page: std::mem::replace(page, next), used: false });
             return;
         }
         // After one round all are unused, so this ends.
@@ -57,7 +72,8 @@ impl Cache {
             if !std::mem::take(&mut slot.used) {
                 self.index.remove(&slot.descriptor);
                 self.index.insert(descriptor, here);
-                *slot = new;
+                slot.descriptor = descriptor;
+                std::mem::swap(&mut slot.page, page);
                 return;
             }
         }

@@ -1,5 +1,6 @@
 use crate::flattened::{FlattenedError, FlattenedErrorKind};
 use std::fmt;
+use std::io;
 use thiserror::Error;
 
 /// A kdump-compressed file is malformed, so that nothing of it can be read.
@@ -156,6 +157,14 @@ pub enum KdumpPageErrorKind {
         /// Behind the last byte that is there.
         end: u64,
     },
+    /// The file can't be read there.
+    #[error("expected the page's bytes at offset {offset:#x}, can't be read: {}", reason(*code))]
+    File {
+        /// Where they are.
+        offset: u64,
+        /// The code of the operating system, if it gave one.
+        code: Option<i32>,
+    },
     /// More bytes than a page has, or a plain page with fewer.
     #[error("expected a page of {} {block_size} bytes, found {size}", if *plain { "exactly" } else { "at most" })]
     Size {
@@ -182,6 +191,10 @@ pub enum KdumpPageErrorKind {
         /// What a page has.
         block_size: u32,
     },
+}
+
+fn reason(code: Option<i32>) -> io::Error {
+    code.map_or_else(|| io::ErrorKind::UnexpectedEof.into(), io::Error::from_raw_os_error)
 }
 
 /// How a page is compressed. [`Display`](fmt::Display) writes its name.

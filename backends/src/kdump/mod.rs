@@ -10,6 +10,11 @@ mod page;
 mod read;
 mod source;
 #[cfg(feature = "kdump")]
+mod work;
+#[cfg(not(feature = "kdump"))]
+#[path = "no_work.rs"]
+mod work;
+#[cfg(feature = "kdump")]
 mod zstd;
 
 pub use error::{KdumpError, KdumpErrorKind, KdumpPageError, KdumpPageErrorKind, KdumpPart, PageCompression};
@@ -45,7 +50,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// [`Io`]: iopt::memory::ReadErrorKind::Io
 ///
 /// # Memory
-/// Nothing but the headers and the bitmaps is looked at before a page is asked for. What is kept is 1/64 of the
+/// Nothing but the headers and the bitmaps is looked at before a page is asked for. What is kept is 1/16 of the
 /// second bitmap and 4 MiB of pages; of a flattened dump also up to 48 bytes for each of its records, four times that
 /// while it is opened, and the bitmaps if they lie in several. Whatever a header says, no more is allocated for it
 /// than the file holds. While a page is decompressed it takes its own size twice; zstd takes up to 8 MiB more.

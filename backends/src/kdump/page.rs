@@ -25,31 +25,3 @@ impl Descriptor {
         }
     }
 }
-
-/// Decompresses a page into `page`, which it must fill.
-#[cfg(feature = "kdump")]
-pub(super) fn fill(compression: PageCompression, stored: &[u8], page: &mut [u8]) -> Option<()> {
-    let length = match compression {
-        PageCompression::Zlib => zlib(stored, page),
-        PageCompression::Lzo => super::lzo::decompress(stored, page),
-        // The decoder refuses what does not fit.
-        PageCompression::Snappy => snap::raw::Decoder::new().decompress(stored, page).ok(),
-        PageCompression::Zstd => super::zstd::decompress(stored, page),
-    };
-    (length == Some(page.len())).then_some(())
-}
-
-/// There is no file whose pages could be asked for.
-#[cfg(not(feature = "kdump"))]
-pub(super) fn fill(_: PageCompression, _: &[u8], _: &mut [u8]) -> Option<()> {
-    None
-}
-
-#[cfg(feature = "kdump")]
-fn zlib(stored: &[u8], page: &mut [u8]) -> Option<usize> {
-    use miniz_oxide::inflate::TINFLStatus;
-    use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
-    let flags = inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER | inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    let (status, _, written) = decompress(&mut DecompressorOxide::new(), stored, page, 0, flags);
-    (status == TINFLStatus::Done).then_some(written)
-}

@@ -3,7 +3,7 @@ use super::bitmap::{self, is_set};
 use super::cache::Cache;
 use super::error::{KdumpPageError, KdumpPageErrorKind};
 use super::layout::Fields;
-use super::page::{self, DESCRIPTOR, Descriptor};
+use super::page::{DESCRIPTOR, Descriptor};
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind};
 use iopt::{PhysAddr, PhysRange};
 use std::sync::atomic::Ordering;
@@ -34,17 +34,17 @@ impl Kdump {
             let offset = offset.checked_add(self.inside(addr)).ok_or_else(missing)?;
             return self.source.read_at(offset, page.as_mut_bytes()).ok_or_else(missing);
         };
-        if let Some(block) = self.cache().get(&descriptor) {
+        let mut cache = self.cache();
+        if let Some(block) = cache.get(&descriptor) {
             return self.copy(block, addr, page).ok_or_else(missing);
         }
+        let mut work = cache.work(usize::try_from(block_size).map_err(|_| missing())?);
         // Nobody waits while this is decompressed; at worst two do the same.
-        let stored = self.source.get(offset, size.into()).ok_or_else(missing)?;
-        let mut block = vec![0; usize::try_from(block_size).map_err(|_| missing())?].into_boxed_slice();
-        let damaged = KdumpPageErrorKind::Damaged { compression, offset, block_size };
-        page::fill(compression, &stored, &mut block).ok_or(damaged)?;
+        drop(cache);
+        work.fill(&self.source, (offset, size), compression)?;
         self.decompressions.fetch_add(1, Ordering::Relaxed);
-        self.copy(&block, addr, page).ok_or_else(missing)?;
-        self.cache().insert(descriptor, block);
+        self.copy(&work.page, addr, page).ok_or_else(missing)?;
+        self.cache().insert(descriptor, work);
         Ok(())
     }
 
@@ -141,6 +141,7 @@ impl From<KdumpPageErrorKind> for ReadErrorKind {
         match kind {
             KdumpPageErrorKind::NotMemory => Self::Hole,
             KdumpPageErrorKind::Excluded | KdumpPageErrorKind::OtherPart { .. } => Self::Excluded,
+            KdumpPageErrorKind::File { code, .. } => Self::Io(code.unwrap_or(0)),
             _ => Self::Io(0),
         }
     }

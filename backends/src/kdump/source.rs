@@ -3,6 +3,8 @@ use crate::extents::Extents;
 use crate::flattened::{self, Flattened, FlattenedError};
 use crate::sink::{Sink, Stop};
 use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
 
 /// The bytes of a dump, by their offset in its file.
 #[derive(Debug)]
@@ -67,11 +69,22 @@ impl Source {
 
     /// The bytes from `offset` on that lie side by side in memory; empty if there are none.
     fn run(&self, offset: u64) -> &[u8] {
+        self.place(offset).and_then(|place| self.bytes().as_slice().get(place)).unwrap_or_default()
+    }
+
+    /// Where the bytes from `offset` on are that lie side by side in memory.
+    fn place(&self, offset: u64) -> Option<Range<usize>> {
         match self {
-            Self::Plain(bytes) => {
-                usize::try_from(offset).ok().and_then(|offset| bytes.as_slice().get(offset..)).unwrap_or_default()
-            }
+            Self::Plain(bytes) => Some(usize::try_from(offset).ok()?..bytes.as_slice().len()),
             Self::Flattened(flattened) => flattened.run(offset),
+        }
+    }
+
+    /// As many bytes from `offset` on as `room` has, which are wanted once; `None` if they are not all there.
+    pub(crate) fn read<'a>(&'a self, offset: u64, room: &'a mut [u8]) -> Option<io::Result<&'a [u8]>> {
+        match self.place(offset) {
+            Some(place) if place.len() >= room.len() => self.bytes().read(place.start, room),
+            _ => self.read_at(offset, room).map(|()| Ok(&*room)),
         }
     }
 

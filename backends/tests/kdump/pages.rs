@@ -1,14 +1,19 @@
 //! What a page's descriptor and its bytes may say.
 
 use crate::builder::{Builder, LZO, SNAPPY, ZLIB, ZSTD, absent};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use iopt::PhysAddr;
 use iopt::memory::{Page, PhysReader, ReadErrorKind};
 use iopt_backends::{Kdump, KdumpPageErrorKind, PageCompression};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use std::io::Write;
 use zerocopy::IntoBytes;
 
 pub fn zlib(bytes: &[u8]) -> Vec<u8> {
-    miniz_oxide::deflate::compress_to_vec_zlib(bytes, 6)
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// Literals, and a match for the run of equal bytes at the end.

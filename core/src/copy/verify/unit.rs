@@ -4,15 +4,13 @@ use super::{Led, Verifier, read, same, unreadable};
 use crate::address::{PAGE_SIZE, Pasid, PhysAddr, SourceId};
 use crate::copy::memo::Role;
 use crate::copy::page_tables::Stage;
-use crate::copy::unit::reserved;
+use crate::copy::unit::entry::{POINTER, reserved};
 use crate::copy::{Difference, Mode, Partial};
 use crate::memory::{PhysReader, ReadError, ReadErrorKind};
 use crate::vtd::{
     AddressSpace, Bits, ContextEntry, Half, PasidDirectoryEntry, PasidEntry, Place, RootEntry, ScalableContextEntry,
     ScalableRootEntry, SecondStageReasons, Unit,
 };
-
-const POINTER: u64 = !0xfff;
 
 impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
     pub(super) fn unit(&mut self, unit: &Unit, new: PhysAddr) -> Result<(), Difference> {

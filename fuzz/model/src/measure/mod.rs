@@ -2,10 +2,12 @@
 
 mod copy;
 mod image;
+mod kdump;
 mod limits;
 
 pub use copy::{Arena, Copying};
 pub use image::{ImageKind, ImageSpec};
+pub use kdump::{stored_pages, write_kdump};
 pub use limits::{independent_chains, read_words, serialised_chains};
 
 use crate::random_bytes;
