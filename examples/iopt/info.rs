@@ -8,7 +8,7 @@ use crate::statistics::Statistics;
 use crate::{human, units};
 use iopt::PhysRange;
 use iopt::memory::ranges;
-use iopt_backends::{Elf, Image, Kdump, MissingReason, Stack};
+use iopt_backends::{Elf, Format, Image, Kdump, MissingReason, Stack};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -143,10 +143,15 @@ impl<'i> File<'i> {
         let compressed = image.compression().map(|compression| format!(", {compression}-compressed"));
         writeln!(output, "format  {}{layout}{}", image.format(), compressed.unwrap_or_default())?;
         writeln!(output, "size    {}", human::count(image.size(), "byte"))?;
-        // Of other formats, a file that opens is complete, as far as it tells.
-        if image.elf().is_some() || image.kdump().is_some() {
-            let complete = || "complete".to_owned();
-            writeln!(output, "dump    {}", if self.amiss.is_empty() { complete() } else { self.amiss.join("; ") })?;
+        let complete = match image.format() {
+            // It does not tell how large it should be.
+            Format::Raw => None,
+            Format::Avml => Some("complete, but for blocks of zeros, which its writer leaves out"),
+            _ => Some("complete"),
+        };
+        if let Some(complete) = complete {
+            let told = if self.amiss.is_empty() { complete.to_owned() } else { self.amiss.join("; ") };
+            writeln!(output, "dump    {told}")?;
         }
         if let Some(release) = image.vmcoreinfo().and_then(|info| info.get("OSRELEASE")) {
             writeln!(output, "kernel  {}", release.escape_ascii())?;
@@ -158,7 +163,8 @@ impl<'i> File<'i> {
 fn kdump_layout(kdump: &Kdump) -> String {
     let header = kdump.header();
     let flattened = flattened(kdump.is_flattened());
-    format!(", version {}, {}{flattened}", header.version, header.machine.escape_debug())
+    let pages = header.compression.map(|compression| format!(", pages in {compression}")).unwrap_or_default();
+    format!(", version {}, {}{flattened}{pages}", header.version, header.machine.escape_debug())
 }
 
 fn flattened(is_flattened: bool) -> &'static str {

@@ -17,11 +17,7 @@ impl Descriptor {
     pub(super) fn compression(&self) -> Result<Option<PageCompression>, u32> {
         match self.flags {
             0 => Ok(None),
-            0x1 => Ok(Some(PageCompression::Zlib)),
-            0x2 => Ok(Some(PageCompression::Lzo)),
-            0x4 => Ok(Some(PageCompression::Snappy)),
-            0x20 => Ok(Some(PageCompression::Zstd)),
-            flags => Err(flags),
+            flags => PageCompression::of(flags).filter(|_| flags & !0x27 == 0).map(Some).ok_or(flags),
         }
     }
 }
