@@ -19,6 +19,9 @@
 //!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
 //!
+//! Memory that others read is read through them: with the feature `vm-memory`, a guest's in a hypervisor of rust-vmm
+//! (`VmMemory`); with the feature `memflow`, what a connector of memflow reaches (`Memflow`).
+//!
 //! # Features
 //! There is one for each format but raw, and one for each compression: `avml`, `elf`, `kdump` and `lime`; `gzip`, `xz`,
 //! `zlib` and `zstd`. All are on by default. What is turned off is recognised all the same, and refused by name.
@@ -36,6 +39,8 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(feature = "default"), allow(unused, reason = "what the formats that are off need"))]
 
+#[cfg(any(feature = "memflow", feature = "vm-memory"))]
+mod adapters;
 #[cfg(feature = "avml")]
 mod avml;
 mod bytes;
@@ -61,6 +66,10 @@ mod sink;
 mod stack;
 mod vmcoreinfo;
 
+#[cfg(feature = "memflow")]
+pub use adapters::Memflow;
+#[cfg(feature = "vm-memory")]
+pub use adapters::VmMemory;
 #[cfg(feature = "avml")]
 pub use avml::{AvmlError, AvmlErrorKind};
 pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};

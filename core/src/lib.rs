@@ -3,8 +3,8 @@
 //! From the top:
 //!
 //! * [`memory`]: the traits by which iopt meets the outside ([`PhysReader`](memory::PhysReader) to read,
-//!   [`PageAllocator`](memory::PageAllocator) and [`IovaReserver`](memory::IovaReserver) for a kernel), and a
-//!   memory of a few pages for tests.
+//!   [`PageAllocator`](memory::PageAllocator) and [`IovaReserver`](memory::IovaReserver) for a kernel), a
+//!   memory of a few pages for tests, and readers around other readers: cached, counted, traced, failing, moved.
 //! * [`vtd`]: Intel VT-d, a small file per structure. A [`vtd::Unit`] is one remapping unit; it
 //!   [translates](vtd::Unit::translate) single requests as hardware does, with the hardware's fault reasons. A
 //!   [`vtd::Irta`] is its interrupt remapping table, to [list](vtd::Irta::entries) or to

@@ -12,7 +12,7 @@
 mod common;
 
 use common::{
-    CONTEXT, CONTEXT_ENTRY, Copying, LARGE, Lending, R, ROOT, ROOT_ENTRY, RW, SNOOP, SOURCE, TOP, Tables, W, unit,
+    CONTEXT, CONTEXT_ENTRY, Copying, LARGE, R, ROOT, ROOT_ENTRY, RW, SNOOP, SOURCE, TOP, Tables, W, failing, unit,
 };
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind};
 use iopt::radix::Translation;
@@ -122,7 +122,7 @@ impl Request {
             let (mut path, mut copy) = (vec![], Page::ZERO);
             let iova = Iova(self.iova);
             let lent = self.unit().translate(memory, SOURCE, iova, self.access, &mut copy, |entry| path.push(entry));
-            let (mut copied_path, copying) = (vec![], Copying { memory, failing: None });
+            let (mut copied_path, copying) = (vec![], Copying(memory));
             let copied =
                 self.unit().translate(&copying, SOURCE, iova, self.access, &mut copy, |entry| copied_path.push(entry));
             assert_eq!((&lent, &path), (&copied, &copied_path), "lent and copied");
@@ -791,8 +791,7 @@ fn a_page_that_only_the_reader_refuses_gives_no_hardware_reason_and_the_rest_is_
         let reason = (kind == ReadErrorKind::Hole).then_some(FaultReason::from_code(code));
         let request = Request { tables: tables.clone(), ..Request::new() };
         tables.with(|memory| {
-            let (lending, copying) =
-                (Lending { memory, failing: Some(error) }, Copying { memory, failing: Some(error) });
+            let (lending, copying) = (failing(memory, Some(error)), Copying(failing(memory, Some(error))));
             let mut path = vec![];
             let (mut copy, unit) = (Page::ZERO, request.unit());
             let fault = unit
@@ -901,13 +900,13 @@ fn many_translations_at_once_are_those_one_by_one() {
     let unit = Request::new().unit();
     tables.with(|memory| {
         let errors = [0x4000, 0x6000, TOP].map(|page| ReadError::new(PhysAddr(page), ReadErrorKind::Excluded));
-        for failing in [None].into_iter().chain(errors.map(Some)) {
+        for broken in [None].into_iter().chain(errors.map(Some)) {
             for access in [Access::Read, Access::Write] {
                 for (iovas, extra) in [(&within, 0), (&any, 2)] {
-                    let lent = all_at_once(unit, &Lending { memory, failing }, iovas, access);
-                    let copied = all_at_once(unit, &Copying { memory, failing }, iovas, access);
+                    let lent = all_at_once(unit, &failing(memory, broken), iovas, access);
+                    let copied = all_at_once(unit, &Copying(failing(memory, broken)), iovas, access);
                     assert_eq!(lent, copied);
-                    if failing.is_none() {
+                    if broken.is_none() {
                         // Let through; denied at each of four levels; malformed; unreadable; output; and by address.
                         assert_eq!(lent, 8 + extra);
                     }
@@ -916,8 +915,8 @@ fn many_translations_at_once_are_those_one_by_one() {
         }
         for length in [0, 1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, within.len()] {
             for iovas in [&within[..length], &any[..length]] {
-                all_at_once(unit, &Lending { memory, failing: None }, iovas, Access::Read);
-                all_at_once(unit, &Copying { memory, failing: None }, iovas, Access::Read);
+                all_at_once(unit, memory, iovas, Access::Read);
+                all_at_once(unit, &Copying(memory), iovas, Access::Read);
             }
         }
     });

@@ -4,9 +4,9 @@ use crate::args::{Common, Interrupts};
 use crate::error::{Error, Outcome};
 use crate::json::InterruptLine;
 use crate::output::Output;
-use crate::statistics::Counting;
+use crate::statistics::Statistics;
 use crate::{human, units};
-use iopt::memory::Page;
+use iopt::memory::{Counted, Page};
 use iopt::vtd::{IndexedEntry, Interrupt, Irta, SourceValidation};
 use std::io::{self, Write};
 use std::time::Instant;
@@ -20,7 +20,7 @@ pub fn run(common: &Common, command: &Interrupts, output: &mut Output) -> Result
     let image = units::open(common, Some(path))?;
 
     let start = Instant::now();
-    let reader = Counting::new(&image);
+    let reader = Counted::new(&image);
     let mut copy = Page::ZERO.clone();
     let (mut present, mut faults) = (0u64, 0u64);
     if !output.is_json() {
@@ -53,7 +53,7 @@ pub fn run(common: &Common, command: &Interrupts, output: &mut Output) -> Result
         writeln!(output, "{}, {}", human::count(present, "interrupt"), human::count(faults, "fault"))?;
     }
     output.flush()?;
-    let mut statistics = reader.statistics();
+    let mut statistics = Statistics::from(reader.counts());
     (statistics.leaves, statistics.faults) = (present, faults);
     statistics.tell(common, elapsed);
     Ok(if faults == 0 { Outcome::Done } else { Outcome::Faulted })

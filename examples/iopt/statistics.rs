@@ -2,11 +2,9 @@
 
 use crate::args::Common;
 use crate::error::tell_plain;
-use iopt::address::PAGE_SIZE;
-use iopt::memory::{Page, PhysReader, ReadError};
-use iopt::{PhysAddr, PhysRange, radix};
+use iopt::memory::Counts;
+use iopt::radix;
 use serde::Serialize;
-use std::cell::Cell;
 use std::time::Duration;
 
 /// The sum over all units.
@@ -39,49 +37,14 @@ impl Statistics {
     }
 }
 
-/// A reader that counts the pages it gives away, for work that keeps no statistics of its own.
-#[derive(Debug)]
-pub struct Counting<'r, R> {
-    reader: &'r R,
-    lent: Cell<u64>,
-    copied: Cell<u64>,
-}
-
-impl<'r, R> Counting<'r, R> {
-    pub fn new(reader: &'r R) -> Self {
-        Self { reader, lent: Cell::new(0), copied: Cell::new(0) }
-    }
-
-    pub fn statistics(&self) -> Statistics {
-        let (lent, copied) = (self.lent.get(), self.copied.get());
-        Statistics {
-            tables: lent.saturating_add(copied),
-            pages_read: copied,
-            bytes_lent: lent.saturating_mul(PAGE_SIZE),
-            ..Statistics::default()
+/// Of work that keeps no statistics of its own: each page that it was given is a table.
+impl From<Counts> for Statistics {
+    fn from(counts: Counts) -> Self {
+        Self {
+            tables: counts.pages_lent.saturating_add(counts.pages_read),
+            pages_read: counts.pages_read,
+            bytes_lent: counts.bytes_lent(),
+            ..Self::default()
         }
-    }
-}
-
-impl<R: PhysReader> PhysReader for Counting<'_, R> {
-    fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
-        self.reader.read_page(addr, page)?;
-        self.copied.set(self.copied.get().saturating_add(1));
-        Ok(())
-    }
-
-    #[inline]
-    fn lend_page(&self, addr: PhysAddr) -> Option<&Page> {
-        let page = self.reader.lend_page(addr)?;
-        self.lent.set(self.lent.get().saturating_add(1));
-        Some(page)
-    }
-
-    fn prefetch(&self, addr: PhysAddr, bytes: usize) {
-        self.reader.prefetch(addr, bytes);
-    }
-
-    fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
-        self.reader.next_range(from)
     }
 }

@@ -6,9 +6,9 @@ use crate::json::{Bdf, Code, FaultLine, Path as PathLine, ReadOrWrite, Translati
 use crate::output::Output;
 use crate::parse::Request;
 use crate::path::Path;
-use crate::statistics::Counting;
 use crate::translator::Translator;
 use crate::{human, units};
+use iopt::memory::Counted;
 use iopt::radix::Translation;
 use iopt::vtd::Fault;
 use iopt_backends::Stack;
@@ -33,7 +33,7 @@ pub fn run(common: &Common, command: &Translate, output: &mut Output) -> Result<
     output.sample_note(is_sample)?;
 
     let Some(units) = units.split_first() else { return Ok(Outcome::Done) };
-    let reader = Counting::new(&image);
+    let reader = Counted::new(&image);
     let mut job = Job { translator: Translator::new(units, &reader), output, outcome: Outcome::Done };
     let start = Instant::now();
     if let Some(request) = request {
@@ -84,7 +84,7 @@ fn open_batch(path: &FilePath) -> Result<Box<dyn BufRead>, Error> {
 }
 
 struct Job<'a> {
-    translator: Translator<'a, Stack>,
+    translator: Translator<'a, &'a Stack>,
     output: &'a mut Output,
     outcome: Outcome,
 }

@@ -1,8 +1,8 @@
 //! Translates requests of any device of any unit, and keeps what it learns about each device.
 
 use crate::parse::Request;
-use crate::statistics::{Counting, Statistics};
-use iopt::memory::{Page, PhysReader};
+use crate::statistics::Statistics;
+use iopt::memory::{Counted, Page, PhysReader};
 use iopt::radix::Translation;
 use iopt::vtd::{Device, Fault, PathEntry, Structure, Unit};
 use iopt::{Requester, SourceId};
@@ -15,7 +15,7 @@ pub type Units<'a> = (&'a Unit, &'a [Unit]);
 
 pub struct Translator<'a, R> {
     units: Units<'a>,
-    reader: &'a Counting<'a, R>,
+    reader: &'a Counted<R>,
     devices: HashMap<Requester, Resolved>,
     copy: Page,
     path: Vec<PathEntry>,
@@ -30,7 +30,7 @@ struct Resolved {
 }
 
 impl<'a, R: PhysReader> Translator<'a, R> {
-    pub fn new(units: Units<'a>, reader: &'a Counting<'a, R>) -> Self {
+    pub fn new(units: Units<'a>, reader: &'a Counted<R>) -> Self {
         Self { units, reader, devices: HashMap::new(), copy: Page::ZERO, path: Vec::new(), leaves: 0, faults: 0 }
     }
 
@@ -73,7 +73,7 @@ impl<'a, R: PhysReader> Translator<'a, R> {
     }
 
     pub fn statistics(&self) -> Statistics {
-        let mut statistics = self.reader.statistics();
+        let mut statistics = Statistics::from(self.reader.counts());
         (statistics.leaves, statistics.faults) = (self.leaves, self.faults);
         statistics
     }

@@ -3,11 +3,11 @@
 use crate::{Capture, Way};
 use iopt::copy::{self, Error, MemoSlot, Mode, Options, Plan, Room, Workspace};
 use iopt::memory::{
-    AllocError, AllocErrorKind, IovaReserver, Page, PageAllocator, PhysReader, ReadError, ReadErrorKind, Reservations,
+    AllocError, AllocErrorKind, Failing, IovaReserver, Page, PageAllocator, PhysReader, ReadErrorKind, Reservations,
     ReserveError, ReserveErrorKind, Slot, SparseMemory,
 };
 use iopt::vtd::Rtaddr;
-use iopt::{DomainId, IovaRange, Permissions, PhysAddr, PhysRange, SourceId};
+use iopt::{DomainId, IovaRange, Permissions, PhysAddr, SourceId};
 use std::cell::Cell;
 
 /// What can fail.
@@ -38,20 +38,6 @@ impl Counter {
         let number = self.count(call);
         self.counts[call as usize].set(number + 1);
         self.fails.get() == Some((call, number))
-    }
-}
-
-struct Old<'c, R>(&'c R, &'c Counter);
-
-impl<R: PhysReader> PhysReader for Old<'_, R> {
-    fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
-        if self.1.call(Call::Read) {
-            return Err(ReadError::new(addr, ReadErrorKind::Io(5)));
-        }
-        self.0.read_page(addr, page)
-    }
-    fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
-        self.0.next_range(from)
     }
 }
 
@@ -127,7 +113,7 @@ fn execute(way: &Way<'_>, plan: &Plan, work: &mut Workspace<'_>, counter: &Count
     pages.allocate_from(PhysAddr(0x40_0000_0000));
     let mut iovas = Box::new(Reservations::new());
     let (mut new, mut roots) = (New { pages: &mut pages, counter, balance: 0 }, [Rtaddr(0)]);
-    let old = Old(&way.reader, counter);
+    let old = Failing::new(&way.reader, |_, _| counter.call(Call::Read).then_some(ReadErrorKind::Io(5)));
     let done = plan.execute(&old, &[way.unit], &mut new, &mut Iovas(&mut iovas, counter), work, &mut roots);
     let left = (new.balance, iovas.domains().count(), iovas.ranges().count());
     match done {

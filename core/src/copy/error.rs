@@ -139,7 +139,8 @@ impl fmt::Display for Problem {
             Self::DomainConflict { domain, requester } => {
                 write!(
                     f,
-                    "{requester}: domain-id {domain} stands for other page tables elsewhere; each is copied for what it is"
+                    "{requester}: domain-id {domain} stands for other page tables elsewhere; \
+                     each is copied for what it is"
                 )
             }
             Self::DomainReserved { requester } => {

@@ -3,17 +3,31 @@
 //!
 //! | trait | a crash tool has | a kernel has | a test has |
 //! |---|---|---|---|
-//! | [`PhysReader`] | an image file | the old kernel's memory | [`SparseMemory`] |
+//! | [`PhysReader`] | an image file | the old kernel's memory ([`OldMemory`]) | [`SparseMemory`] |
 //! | [`PageAllocator`] | an image to write | its page allocator | [`SparseMemory`] |
 //! | [`IovaReserver`] | nothing | its IOVA allocator | a list |
+//!
+//! And readers that go around any other reader:
+//!
+//! | | does | lends |
+//! |---|---|---|
+//! | [`Cached`] | keeps the pages that were read last | what the inner reader lends |
+//! | [`Counted`] | counts pages, failures and hints | what the inner reader lends |
+//! | [`Traced`] | tells a closure of each access | what the inner reader lends |
+//! | [`Failing`] | fails the reads that a closure chooses | what the inner reader lends, unless it fails |
+//! | [`Window`] | shows a range at another address | if it moves by whole pages |
+//!
+//! [`OldMemory`] makes a reader of the function by which a capture kernel copies the memory of the crashed one.
 
 mod page;
 mod reservations;
 mod sparse;
+mod wrappers;
 
 pub use page::{Page, Word};
 pub use reservations::Reservations;
 pub use sparse::{MemoryFull, Slot, SparseMemory};
+pub use wrappers::{CacheSlot, Cached, Counted, Counts, Failing, OldMemory, PageEvent, Traced, Window};
 
 use crate::access::Permissions;
 use crate::address::{DomainId, IovaRange, PhysAddr, PhysRange, SourceId};

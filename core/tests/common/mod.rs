@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a panic is a red test")]
 
-use iopt::memory::{Page, PhysReader, ReadError, Slot, SparseMemory};
+use iopt::memory::{Failing, Page, PhysReader, ReadError, Slot, SparseMemory};
 use iopt::vtd::{Rtaddr, Unit};
 use iopt::{PhysAddr, PhysRange, SourceId};
 use std::collections::BTreeMap;
@@ -133,44 +133,20 @@ pub fn unit() -> Unit {
     Unit::new(Rtaddr(ROOT)).unwrap()
 }
 
-/// A reader that never lends, and fails a page.
-pub struct Copying<'m, 's> {
-    pub memory: &'m SparseMemory<'s>,
-    pub failing: Option<ReadError>,
-}
+/// A reader that never lends.
+pub struct Copying<R>(pub R);
 
-impl PhysReader for Copying<'_, '_> {
+impl<R: PhysReader> PhysReader for Copying<R> {
     fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
-        match self.failing {
-            Some(error) if error.addr == addr.page() => Err(error),
-            _ => self.memory.read_page(addr, page),
-        }
+        self.0.read_page(addr, page)
     }
 
     fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
-        self.memory.next_range(from)
+        self.0.next_range(from)
     }
 }
 
-/// A reader that lends, and fails a page.
-pub struct Lending<'m, 's> {
-    pub memory: &'m SparseMemory<'s>,
-    pub failing: Option<ReadError>,
-}
-
-impl PhysReader for Lending<'_, '_> {
-    fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
-        Copying { memory: self.memory, failing: self.failing }.read_page(addr, page)
-    }
-
-    fn lend_page(&self, addr: PhysAddr) -> Option<&Page> {
-        match self.failing {
-            Some(error) if error.addr == addr.page() => None,
-            _ => self.memory.lend_page(addr),
-        }
-    }
-
-    fn next_range(&self, from: PhysAddr) -> Option<PhysRange> {
-        self.memory.next_range(from)
-    }
+/// The memory without the page of an error.
+pub fn failing(memory: &SparseMemory<'_>, error: Option<ReadError>) -> impl PhysReader {
+    Failing::new(memory, move |_, addr| error.filter(|error| error.addr == addr.page()).map(|error| error.kind))
 }

@@ -261,7 +261,7 @@ impl Request {
     pub fn ask(&self) -> (Result<Translation, Fault>, Vec<PathEntry>) {
         self.words().with(|memory| {
             let lent = self.ask_one(memory);
-            assert_eq!(lent, self.ask_one(&Copying { memory, failing: None }), "lent and copied");
+            assert_eq!(lent, self.ask_one(&Copying(memory)), "lent and copied");
             let found = self.unit().device(memory, self.requester(), &mut Page::ZERO.clone(), |_| ()).ok();
             let walked = self.walked(memory);
             // A walk comes to RID_PASID once, as the device of requests without PASID.

@@ -1,7 +1,7 @@
 //! A table that the machine had and the image has not is no fault of hardware's.
 
 use crate::FPD;
-use crate::common::{Copying, Lending};
+use crate::common::{Copying, failing};
 use crate::request::{AT_CONTEXT, AT_DIRECTORY, AT_PASID, AT_ROOT, Kind, Request};
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind};
 use iopt::vtd::{Cause, Fault, Unit};
@@ -30,8 +30,7 @@ fn a_page_that_only_the_reader_refuses_gives_no_hardware_reason() {
         for (at, kind) in (AT_ROOT..request.length()).flat_map(|at| kinds.map(|kind| (at, kind))) {
             let error = ReadError::new(PhysAddr(request.table(at)), kind);
             request.words().with(|memory| {
-                let (lending, copying) =
-                    (Lending { memory, failing: Some(error) }, Copying { memory, failing: Some(error) });
+                let (lending, copying) = (failing(memory, Some(error)), Copying(failing(memory, Some(error))));
                 let found = [&lending as &dyn PhysReader, &copying].map(|reader| {
                     let (mut path, mut copy) = (vec![], Page::ZERO);
                     let visit = |entry| path.push(entry);

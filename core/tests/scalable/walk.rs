@@ -74,7 +74,7 @@ type Limit<'l> = dyn for<'w> Fn(UnitWalk<'w, dyn PhysReader + 'w>) -> UnitWalk<'
 
 /// The same from a reader that can't lend, and with the numbers that belong to it.
 pub fn walk(unit: &Unit, memory: &SparseMemory<'_>, limit: &Limit<'_>) -> (Walked, Statistics) {
-    let copying = Copying { memory, failing: None };
+    let copying = Copying(memory);
     let (lent, lending) = all(unit, memory, limit);
     let (copied, copying) = all(unit, &copying, limit);
     assert_eq!(lent, copied, "lent and copied");

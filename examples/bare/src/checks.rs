@@ -1,17 +1,21 @@
 //! What a kernel does with the tables of the kernel before it, each with the answer that it must give.
 
-use crate::frames::{self, Frames};
+use crate::frames;
 use crate::tables::{BROKEN, CAP, DISK, DMAR, ECAP, PASSES, RTADDR, WORDS};
 use crate::{copies, scalable};
+use core::cell::Cell;
 use core::hint::black_box;
 use iopt::coalesce::{Coalescer, DeviceRange, DeviceRanges, Join, MappedRange};
 use iopt::format::{FirstStage, FirstStageRules, SecondStage, SecondStageRules};
-use iopt::memory::{Page, PageAllocator, PhysReader, Slot, SparseMemory, ranges};
+use iopt::memory::{
+    CacheSlot, Cached, Counted, Counts, Failing, OldMemory, Page, PageAllocator, PhysReader, ReadErrorKind, Slot,
+    SparseMemory, Traced, Window, ranges,
+};
 use iopt::radix::{Cursor, Defect, Inner, Item, MAX_LEVELS, Nested, NestedItem, Run, Table, translate_nested};
 use iopt::vtd::dmar::{Dmar, Doubt, Structure, Unresolved};
 use iopt::vtd::{Bits, Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
 use iopt::walk::{Flow, Scratch, Visitor};
-use iopt::{Access, Iova, IovaRange, Permissions, PhysAddr, SourceId};
+use iopt::{Access, Iova, IovaRange, Permissions, PhysAddr, PhysRange, SourceId};
 
 /// The number of the first check that fails, or 0.
 pub fn first_failure() -> u8 {
@@ -23,7 +27,8 @@ pub fn first_failure() -> u8 {
             return 1;
         }
     }
-    let copied = Frames(frames::copy_frame);
+    let map = [PhysRange::block(PhysAddr(0), 16)];
+    let copied = OldMemory::new(frames::copy_oldmem_page).with_ranges(black_box(&map));
     let Ok(unit) = Unit::new(black_box(RTADDR)) else { return 2 };
     let unit = unit.with_capabilities(Some(black_box(CAP)), Some(black_box(ECAP))).with_host_address_width(Some(46));
     if !nests(&copied) || !nests(black_box(&lent as &dyn PhysReader)) {
@@ -32,6 +37,7 @@ pub fn first_failure() -> u8 {
     match first_of(&unit, &copied) | first_of(&unit, &lent) {
         0 if !allocates(&mut lent) => 9,
         0 if !finds_units(black_box(&DMAR)) => 11,
+        0 if !wraps(&unit, &copied) => 14,
         number => number,
     }
 }
@@ -56,6 +62,21 @@ const DISK_RANGES: [(u64, u64, u64); 4] = [
     (0x1f_e000, 0x3f_ffff, 0x1f_e000),
     (0x4000_0000, 0x7fff_ffff, 0x8000_0000),
 ];
+
+/// The ranges again, behind every reader that goes around another one: moved by 8 bytes, and back again.
+fn wraps(unit: &Unit, memory: &dyn PhysReader) -> bool {
+    let mut slots = [const { CacheSlot::EMPTY }; 8];
+    let told = Cell::new(0_u64);
+    let counted =
+        Counted::new(Failing::new(memory, |_, addr| (addr == PhysAddr(0)).then_some(ReadErrorKind::Excluded)));
+    let cached = Cached::new(Traced::new(&counted, |_| told.set(told.get().wrapping_add(1))), &mut slots);
+    let [there, back] = [8, 0xff8].map(|first| PhysRange::new(PhysAddr(black_box(first)), PhysAddr(1 << 40)));
+    let (Some(there), Some(back)) = (there, back) else { return false };
+    let Some(moved) = Window::new(black_box(&cached as &dyn PhysReader), there, PhysAddr(0)) else { return false };
+    let Some(moved_back) = Window::new(&moved, back, PhysAddr(black_box(0x1000))) else { return false };
+    let counts = |counts: Counts| counts.pages_read.wrapping_add(counts.failures);
+    walks(unit, &moved_back) && counts(counted.counts()) == told.get() && ranges(&moved_back).count() == 1
+}
 
 /// The ranges of every device, pulled.
 fn walks(unit: &Unit, memory: &dyn PhysReader) -> bool {

@@ -9,10 +9,11 @@ mod reserved;
 use crate::args::{Common, CopyTables};
 use crate::error::{Error, Outcome};
 use crate::output::Output;
-use crate::statistics::Counting;
+use crate::statistics::Statistics;
 use crate::units;
 use file::{Destination, Written};
 use iopt::copy::{self, Mode, Options, Partial};
+use iopt::memory::Counted;
 use iopt::vtd::{Rtaddr, Unit};
 use iopt_backends::{NewPages, Stack};
 use placement::Placement;
@@ -40,7 +41,7 @@ pub fn run(common: &Common, command: &CopyTables, output: &mut Output) -> Result
         ..Options::default()
     };
     let start = Instant::now();
-    let reader = Counting::new(&image);
+    let reader = Counted::new(&image);
     let mut planner = Planner::new(output);
     let plan = planner.plan(&reader, &units, &options)?;
     placement.check(plan.total.pages, &image)?;
@@ -51,7 +52,7 @@ pub fn run(common: &Common, command: &CopyTables, output: &mut Output) -> Result
     let work = &mut planner.workspace();
     plan.total.execute(&reader, &units, &mut pages, &mut reserved, work, &mut roots).map_err(Error::Copy)?;
     let elapsed = start.elapsed();
-    let mut statistics = reader.statistics();
+    let mut statistics = Statistics::from(reader.counts());
 
     if let Some(destination) = &destination {
         destination.write(&pages)?;

@@ -194,11 +194,16 @@ impl<'s> Memo<'s> {
         Ok(None)
     }
 
+    /// Where the search for `key` begins.
+    #[inline]
+    fn home(&self, key: Key) -> usize {
+        usize::try_from(hash(key).wrapping_mul(self.slots.len() as u64) >> 32).unwrap_or(0)
+    }
+
     /// The slot that has `key`, or the empty one that could take it.
     #[inline]
     fn find(&self, key: Key) -> Option<usize> {
-        let slots = self.slots.len() as u64;
-        let mut index = usize::try_from(hash(key).wrapping_mul(slots) >> 32).unwrap_or(0);
+        let mut index = self.home(key);
         loop {
             let slot = self.slots.get(index)?;
             if slot.key == key || slot.key.of == NOTHING {
@@ -312,6 +317,29 @@ mod tests {
         assert_eq!(memo.opened().count(), 0);
         assert_eq!(memo.open(0, DomainId(7), one), Ok(()));
         assert_eq!(memo.opened().next(), Some((0, DomainId(7))));
+    }
+
+    /// A context costs the same however many there are: what is remembered of its domain lies about where the search
+    /// for it begins. With two thirds of the slots in use, it lies one slot further on average.
+    #[test]
+    fn what_is_known_of_65536_domains_is_found_within_two_slots_on_average() {
+        const DOMAINS: usize = 1 << 16;
+        let trees: [fn(u16) -> u64; 3] = [|_| 0x5000, |id| u64::from(id) << 12, |id| u64::from(id) << 21];
+        for tree in trees {
+            let mut slots = vec![MemoSlot::EMPTY; 3 * DOMAINS];
+            let mut memo = Memo::new(&mut slots);
+            for id in 0..=u16::MAX {
+                let tree = TreeId::new(PhysAddr(tree(id)), Role::SecondStage(4));
+                assert_eq!(memo.add_domain(0, DomainId(id), tree), Ok(None));
+                assert_eq!(memo.begin(0, DomainId(id), tree, 0), Ok((false, Some(0))));
+            }
+            let count = memo.slots.len();
+            let used = memo.slots.iter().enumerate().filter(|(_, slot)| slot.key.of != NOTHING);
+            let displaced: Vec<usize> =
+                used.map(|(index, slot)| (index + count - memo.home(slot.key)) % count).collect();
+            assert_eq!(displaced.len(), 2 * DOMAINS);
+            assert!(displaced.iter().sum::<usize>() < 2 * displaced.len());
+        }
     }
 
     #[test]

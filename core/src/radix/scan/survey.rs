@@ -44,8 +44,8 @@ impl Survey {
         is_uniform.then_some(first)
     }
 
-    /// Hands the present entries to `visit`, in runs that are alike: the number of the first one, how many there are, and
-    /// the first one. A run that goes on may come in parts.
+    /// Hands the present entries to `visit`, in runs that are alike: the number of the first one, how many there are,
+    /// and the first one. A run that goes on may come in parts.
     #[inline(always)]
     pub(crate) fn each_run(&self, page: &Page, masks: Masks, mut visit: impl FnMut(usize, usize, u64)) {
         let mut lines = self.lines;
