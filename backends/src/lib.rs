@@ -57,6 +57,7 @@ mod magic;
 mod mapping;
 mod missing;
 mod new_pages;
+mod opening;
 mod options;
 mod prefetch;
 mod progress;
