@@ -17,8 +17,8 @@ pub enum Format {
     Lime,
     /// AVML, version 2: LiME's headers and compressed blocks, decompressed into memory.
     ///
-    /// Its writer leaves out blocks of up to 16 MiB that hold nothing but zeros, and nothing in the file tells them from
-    /// addresses without memory: they read as [`Hole`](iopt::memory::ReadErrorKind::Hole). What the same tool
+    /// Its writer leaves out blocks of up to 16 MiB that hold nothing but zeros, and nothing in the file tells them
+    /// from addresses without memory: they read as [`Hole`](iopt::memory::ReadErrorKind::Hole). What the same tool
     /// writes as version 1, and without compression, is LiME.
     Avml,
     /// ELF core file of physical memory, as `/proc/vmcore` gives and makedumpfile, QEMU and virsh write: a header for

@@ -59,8 +59,8 @@ impl Image {
         self.compression
     }
 
-    /// The bytes of the image as they lie in the file, decompressed; of an AVML image, all of its memory side by side, and of a
-    /// flattened ELF file, all that its records hold.
+    /// The bytes of the image as they lie in the file, decompressed; of an AVML image, all of its memory side by side,
+    /// and of a flattened ELF file, all that its records hold.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.kdump.as_ref().map_or(self.bytes.as_slice(), |kdump| kdump.as_bytes())

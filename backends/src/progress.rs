@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How far a long [`open`](crate::OpenOptions::open) has come; see [`OpenOptions::progress`](crate::OpenOptions::progress).
+/// How far a long opening has come; see [`OpenOptions::progress`](crate::OpenOptions::progress).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
