@@ -11,7 +11,7 @@ use crate::statistics::Statistics;
 use crate::{human, units};
 use iopt::PhysRange;
 use iopt::memory::{PhysReader, ranges};
-use iopt_backends::{Elf, Image, Kdump, MissingReason, Stack};
+use iopt_backends::{Elf, Format, Image, Kdump, MissingReason, Stack};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -102,9 +102,11 @@ impl<'i> File<'i> {
         if elf.incomplete {
             self.partial("marked as incomplete by makedumpfile".to_owned());
         }
-        let size = self.image.as_bytes().len();
-        if u64::try_from(size).is_ok_and(|size| size < elf.expected_size) {
-            self.partial(format!("cut short at {size} of {} bytes", elf.expected_size));
+        if elf.stream_truncated {
+            self.partial("the flattened stream is cut short".to_owned());
+        }
+        if elf.file_size < elf.expected_size {
+            self.partial(format!("cut short at {} of {} bytes", elf.file_size, elf.expected_size));
         }
     }
 
@@ -146,17 +148,22 @@ impl<'i> File<'i> {
     fn describe(&self, output: &mut Output) -> io::Result<()> {
         let image = self.image;
         let layout = match (image.elf(), image.kdump()) {
-            (Some(elf), _) => format!(", {} {}", elf.class, elf.byte_order),
+            (Some(elf), _) => format!(", {} {}{}", elf.class, elf.byte_order, flattened(elf.flattened)),
             (None, Some(kdump)) => kdump_layout(kdump),
             (None, None) => String::new(),
         };
         let compressed = image.compression().map(|compression| format!(", {compression}-compressed"));
         writeln!(output, "format  {}{layout}{}", image.format(), compressed.unwrap_or_default())?;
         writeln!(output, "size    {}", human::count(image.size(), "byte"))?;
-        // Of other formats, a file that opens is complete, as far as it tells.
-        if image.elf().is_some() || image.kdump().is_some() {
-            let complete = || "complete".to_owned();
-            writeln!(output, "dump    {}", if self.amiss.is_empty() { complete() } else { self.amiss.join("; ") })?;
+        let complete = match image.format() {
+            // It does not tell how large it should be.
+            Format::Raw => None,
+            Format::Avml => Some("complete, but for blocks of zeros, which its writer leaves out"),
+            _ => Some("complete"),
+        };
+        if let Some(complete) = complete {
+            let told = if self.amiss.is_empty() { complete.to_owned() } else { self.amiss.join("; ") };
+            writeln!(output, "dump    {told}")?;
         }
         if let Some(release) = image.vmcoreinfo().and_then(|info| info.get("OSRELEASE")) {
             writeln!(output, "kernel  {}", release.escape_ascii())?;
@@ -167,6 +174,11 @@ impl<'i> File<'i> {
 
 fn kdump_layout(kdump: &Kdump) -> String {
     let header = kdump.header();
-    let flattened = if kdump.is_flattened() { ", flattened" } else { "" };
-    format!(", version {}, {}{flattened}", header.version, header.machine.escape_debug())
+    let flattened = flattened(kdump.is_flattened());
+    let pages = header.compression.map(|compression| format!(", pages in {compression}")).unwrap_or_default();
+    format!(", version {}, {}{flattened}{pages}", header.version, header.machine.escape_debug())
+}
+
+fn flattened(is_flattened: bool) -> &'static str {
+    if is_flattened { ", flattened" } else { "" }
 }

@@ -15,6 +15,7 @@ mod memory;
 mod output;
 mod parse;
 mod path;
+mod progress;
 mod ranges;
 mod sample;
 mod sharing;

@@ -4,7 +4,7 @@ use crate::args::Common;
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::output::Output;
-use crate::{live, sample};
+use crate::{live, progress, sample};
 use iopt::PhysAddr;
 use iopt::memory::PhysReader;
 use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
@@ -46,7 +46,10 @@ fn open_file(options: OpenOptions, path: &Path, base: Option<u64>) -> Result<Ima
         let message = "expected the path of an image, found - (an image can't be read from stdin by that name)";
         return Err(Error::Use(message.to_owned()));
     }
-    Ok(base.map_or(options, |base| options.raw_base(PhysAddr(base))).open(path)?)
+    let options = progress::told(base.map_or(options, |base| options.raw_base(PhysAddr(base))));
+    let image = options.open(path);
+    progress::end();
+    Ok(image?)
 }
 
 /// What is known of a unit beside the options.

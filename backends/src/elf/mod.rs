@@ -11,14 +11,12 @@ pub use notes::{Note, NoteError, Notes};
 pub(crate) use read::read;
 #[cfg(all(feature = "live", target_os = "linux"))]
 pub(crate) use read::read_headers;
-pub(crate) use source::Source;
+pub(crate) use source::{Kept, Source};
 
 use crate::segments::Segments;
 use crate::vmcoreinfo::Vmcoreinfo;
 use std::fmt;
 use std::ops::Range;
-
-pub(crate) const MAGIC: [u8; 4] = *b"\x7fELF";
 
 /// What the headers of an ELF image say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +33,14 @@ pub struct Elf {
     pub incomplete: bool,
     /// Size in bytes that the (decompressed) file must have to hold all segments. If it is shorter, it is cut short.
     pub expected_size: u64,
+    /// Size in bytes that it has; of a flattened file, once it is put together. Where that is not known, as in `/proc`,
+    /// the size that it must have.
+    pub file_size: u64,
+    /// Whether the file came flattened: in a stream of records.
+    pub flattened: bool,
+    /// Whether such a stream ends before its last record. What is missing for that reason reads as lost, or as behind
+    /// the end of the file.
+    pub stream_truncated: bool,
     /// Where the notes are.
     notes: Vec<Range<usize>>,
 }

@@ -1,7 +1,9 @@
 //! From the headers to the memory. What is stored comes before what is missing; otherwise the first in the file wins.
 
 use super::layout::{Layout, Layout32, Layout64, ProgramHeader};
-use super::{Core, Elf, ElfError, ElfErrorKind, MAGIC, Source, in_file};
+use super::{Core, Elf, ElfError, ElfErrorKind, Kept, Source, in_file};
+use crate::extents::Extents;
+use crate::magic::ELF as MAGIC;
 use crate::missing::{Covered, Missing, MissingReason};
 use crate::segments::{Segment, Segments};
 use iopt::{PhysAddr, PhysRange};
@@ -20,15 +22,15 @@ const NUMBER_ELSEWHERE: u16 = 0xffff;
 /// In e_flags: makedumpfile could not write all (DUMP_ELF_INCOMPLETE).
 const INCOMPLETE: u32 = 1;
 
-/// Reads an image that is in memory.
-pub(crate) fn read(file: &[u8]) -> Result<Core, ElfError> {
-    let core = read_headers(file)?;
+/// Reads a file that is in memory, of which `file` is kept as `extents` say. Its start must be there.
+pub(crate) fn read(file: &[u8], extents: &Extents) -> Result<Core, ElfError> {
+    let core = read_headers(&Kept { file, extents })?;
     core.check_addresses(core.elf.vmcoreinfo(file).is_some())?;
     Ok(core)
 }
 
 /// Reads the headers, wherever they are, and leaves [`Core::check_addresses`] to the caller.
-pub(crate) fn read_headers<S: Source + ?Sized>(file: &S) -> Result<Core, S::Error> {
+pub(crate) fn read_headers<S: Source>(file: &S) -> Result<Core, S::Error> {
     let at = |offset, kind| Err(S::Error::from(ElfError { offset, kind }));
     let start = file.bytes(0, IDENT_SIZE)?;
     if let Some(&found) = start.first_chunk().filter(|found| **found != MAGIC) {
@@ -42,23 +44,22 @@ pub(crate) fn read_headers<S: Source + ?Sized>(file: &S) -> Result<Core, S::Erro
         return at(6, ElfErrorKind::Version { found: version });
     }
     match (class, byte_order) {
-        (1, 1) => Ok(Reader::<Layout32<LittleEndian>>::new(file)?.read()?),
-        (1, 2) => Ok(Reader::<Layout32<BigEndian>>::new(file)?.read()?),
-        (2, 1) => Ok(Reader::<Layout64<LittleEndian>>::new(file)?.read()?),
-        (2, 2) => Ok(Reader::<Layout64<BigEndian>>::new(file)?.read()?),
+        (1, 1) => Ok(Reader::<Layout32<LittleEndian>, S>::new(file)?.read()?),
+        (1, 2) => Ok(Reader::<Layout32<BigEndian>, S>::new(file)?.read()?),
+        (2, 1) => Ok(Reader::<Layout64<LittleEndian>, S>::new(file)?.read()?),
+        (2, 2) => Ok(Reader::<Layout64<BigEndian>, S>::new(file)?.read()?),
         (1 | 2, found) => at(5, ElfErrorKind::ByteOrder { found }),
         (found, _) => at(4, ElfErrorKind::Class { found }),
     }
 }
 
 /// A file of which the table of program headers is known to be there.
-struct Reader<'f, L: Layout> {
+struct Reader<'f, L: Layout, S> {
+    file: &'f S,
     /// The table.
     headers: Cow<'f, [u8]>,
     /// Where the table is.
     start: u64,
-    /// Size of the file, or the largest where that is not known.
-    size: usize,
     machine: u16,
     flags: u32,
     layout: PhantomData<L>,
@@ -75,8 +76,8 @@ struct Found {
     any_addr: bool,
 }
 
-impl<'f, L: Layout> Reader<'f, L> {
-    fn new<S: Source + ?Sized>(file: &'f S) -> Result<Self, S::Error> {
+impl<'f, L: Layout, S: Source> Reader<'f, L, S> {
+    fn new(file: &'f S) -> Result<Self, S::Error> {
         let expected = in_file(size_of::<L::FileHeader>());
         let start = file.bytes(0, expected)?;
         let (raw, _) = L::FileHeader::read_from_prefix(&start).map_err(|_| {
@@ -109,12 +110,12 @@ impl<'f, L: Layout> Reader<'f, L> {
         let headers = if number == 0 { Cow::Borrowed(&[][..]) } else { file.bytes(start, expected)? };
         let found = in_file(headers.len());
         if found != expected {
-            let end = file.size().map_or(start.saturating_add(found), in_file);
+            let end = file.end().unwrap_or(start.saturating_add(found));
             let kind = ElfErrorKind::TruncatedProgramHeaders { number, size, start, end };
             return Err(ElfError { offset: L::FIELDS.program_headers, kind }.into());
         }
         let (machine, flags) = (header.machine, header.flags);
-        Ok(Self { headers, start, size: file.size().unwrap_or(usize::MAX), machine, flags, layout: PhantomData })
+        Ok(Self { file, headers, start, machine, flags, layout: PhantomData })
     }
 
     fn read(&self) -> Result<Core, ElfError> {
@@ -142,7 +143,17 @@ impl<'f, L: Layout> Reader<'f, L> {
         }
         let incomplete = self.flags & INCOMPLETE != 0;
         let (class, byte_order) = (L::CLASS, L::BYTE_ORDER);
-        let elf = Elf { class, byte_order, machine: self.machine, incomplete, expected_size, notes };
+        let elf = Elf {
+            class,
+            byte_order,
+            machine: self.machine,
+            incomplete,
+            expected_size,
+            file_size: self.file.end().unwrap_or(expected_size),
+            flattened: false,
+            stream_truncated: false,
+            notes,
+        };
         Ok(Core { segments: Segments::overlaid(present, missing), elf, any_addr, table })
     }
 
@@ -163,10 +174,11 @@ impl<'f, L: Layout> Reader<'f, L> {
         if let Some(range) = part(addr, 0, stored_size) {
             found.present.push(Segment { range, offset: stored.start });
         }
-        let missing = [
-            (part(addr, stored_size, file_size), MissingReason::Truncated),
-            (part(addr, file_size, memory_size), MissingReason::Excluded),
-        ];
+        let end = header.offset.checked_add(file_size);
+        let is_in_file = end.is_some_and(|end| self.file.end().is_none_or(|file| end <= file));
+        let lost = if is_in_file { MissingReason::Lost } else { MissingReason::Truncated };
+        let missing =
+            [(part(addr, stored_size, file_size), lost), (part(addr, file_size, memory_size), MissingReason::Excluded)];
         found.missing.extend(missing.into_iter().filter_map(|(range, reason)| Some(Missing { range: range?, reason })));
         Ok(())
     }
@@ -182,15 +194,14 @@ impl<'f, L: Layout> Reader<'f, L> {
         }
     }
 
-    /// Which bytes of the file a segment has, up to the end of the file.
+    /// Which bytes a segment has, up to the end of the file or a gap.
     fn stored(&self, header: &ProgramHeader, found: &mut Found) -> Range<usize> {
         if header.file_size == 0 {
             return 0..0;
         }
         let end = header.offset.saturating_add(header.file_size);
         found.expected_size = found.expected_size.max(end);
-        let [start, end] = [header.offset, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
-        start.min(self.size)..end.min(self.size)
+        self.file.find(header.offset, header.file_size)
     }
 }
 

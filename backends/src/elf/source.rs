@@ -1,27 +1,41 @@
-use super::{ElfError, in_file};
+use super::ElfError;
+use crate::extents::Extents;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Where the headers and notes of an ELF image are read from.
 pub(crate) trait Source {
     type Error: From<ElfError>;
 
-    /// How many bytes there are, where that is known.
-    fn size(&self) -> Option<usize>;
+    /// Behind the last byte of the file, where that is known.
+    fn end(&self) -> Option<u64>;
+
+    /// Where the `size` bytes at `offset` are kept, as far as they are there without a gap.
+    fn find(&self, offset: u64, size: u64) -> Range<usize>;
 
     /// The `size` bytes at `offset`, or as many of them as there are.
     fn bytes(&self, offset: u64, size: u64) -> Result<Cow<'_, [u8]>, Self::Error>;
 }
 
-impl Source for [u8] {
+/// A file that is in memory.
+pub(crate) struct Kept<'f> {
+    pub(crate) file: &'f [u8],
+    /// Which parts of it are there.
+    pub(crate) extents: &'f Extents,
+}
+
+impl Source for Kept<'_> {
     type Error = ElfError;
 
-    fn size(&self) -> Option<usize> {
-        Some(self.len())
+    fn end(&self) -> Option<u64> {
+        Some(self.extents.end())
+    }
+
+    fn find(&self, offset: u64, size: u64) -> Range<usize> {
+        self.extents.find(offset, size)
     }
 
     fn bytes(&self, offset: u64, size: u64) -> Result<Cow<'_, [u8]>, ElfError> {
-        let [start, end] = [offset, offset.saturating_add(size)]
-            .map(|at| usize::try_from(at.min(in_file(self.len()))).unwrap_or(self.len()));
-        Ok(Cow::Borrowed(self.get(start..end).unwrap_or_default()))
+        Ok(Cow::Borrowed(self.file.get(self.find(offset, size)).unwrap_or_default()))
     }
 }

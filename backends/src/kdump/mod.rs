@@ -3,11 +3,18 @@ mod cache;
 mod error;
 mod header;
 mod layout;
+#[cfg(feature = "kdump")]
 mod lzo;
 mod missing;
 mod page;
 mod read;
 mod source;
+#[cfg(feature = "kdump")]
+mod work;
+#[cfg(not(feature = "kdump"))]
+#[path = "no_work.rs"]
+mod work;
+#[cfg(feature = "kdump")]
 mod zstd;
 
 pub use error::{KdumpError, KdumpErrorKind, KdumpPageError, KdumpPageErrorKind, KdumpPart, PageCompression};
@@ -18,7 +25,7 @@ use crate::elf::{ByteOrder, Notes};
 use bitmap::{Bitmap, Ranks};
 use cache::Cache;
 use header::{parse, truncated};
-use source::Source;
+pub(crate) use source::Source;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,12 +86,12 @@ impl Kdump {
     /// # Errors
     /// [`KdumpErrorKind`] tells what is malformed: headers that make no sense, or bitmaps that are cut short. A file
     /// that ends behind its bitmaps is read as far as it goes.
+    #[cfg(feature = "kdump")]
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, KdumpError> {
-        Self::new(Bytes::Memory(bytes.into()))
+        Self::new(Source::new(Bytes::Memory(bytes.into()))?)
     }
 
-    pub(crate) fn new(bytes: Bytes) -> Result<Self, KdumpError> {
-        let source = Source::new(bytes)?;
+    pub(crate) fn new(source: Source) -> Result<Self, KdumpError> {
         let parsed = parse(&source)?;
         let header = parsed.header;
         let half = parsed.bitmap_bytes / 2;

@@ -8,6 +8,7 @@ use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind};
 use iopt::{PhysAddr, PhysRange};
 use std::borrow::Cow;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// An ELF core file of physical memory that is read a page at a time, where one can't or must not be mapped:
@@ -144,8 +145,13 @@ struct Headers<'f> {
 impl Source for Headers<'_> {
     type Error = ErrorKind;
 
-    fn size(&self) -> Option<usize> {
+    fn end(&self) -> Option<u64> {
         None
+    }
+
+    fn find(&self, offset: u64, size: u64) -> Range<usize> {
+        let [start, end] = [offset, offset.saturating_add(size)].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        start..end
     }
 
     fn bytes(&self, offset: u64, size: u64) -> Result<Cow<'_, [u8]>, ErrorKind> {

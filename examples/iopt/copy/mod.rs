@@ -29,7 +29,7 @@ pub fn run(common: &Common, command: &CopyTables, output: &mut Output) -> Result
     if let Some(found) = selection(common) {
         return Err(Error::Use(format!("expected all devices of the units (they share tables), found {found}")));
     }
-    let destination = Destination::new(command)?;
+    let destination = Destination::new(common, command)?;
     let units = units::units(common, is_sample, output)?;
     let image = units::open(common, command.image.as_deref())?;
     let width = units.iter().find_map(Unit::host_address_width);
