@@ -1,6 +1,7 @@
 //! AVML, version 2: each block of memory behind a header like LiME's, in a framed snappy stream, and behind that the
 //! stream's length (Microsoft's avml, `image.rs` and `io/snappy.rs`). Version 1 is LiME.
 
+use crate::magic::AVML as MAGIC;
 use crate::segments::{Overlap, Segment, Segments};
 use crate::sink::{Sink, Stop};
 use iopt::{PhysAddr, PhysRange};
@@ -10,8 +11,6 @@ use thiserror::Error;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-/// 0x4C4D5641, little-endian.
-pub(crate) const MAGIC: [u8; 4] = *b"AVML";
 const VERSION: u32 = 2;
 
 #[derive(Clone, Copy, FromBytes, Immutable, KnownLayout, Unaligned)]

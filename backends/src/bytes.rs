@@ -1,10 +1,12 @@
 use crate::error::OpenErrorKind;
 use crate::mapping;
+use crate::progress::Stage;
+use crate::sink::Sink;
 use memmap2::Mmap;
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// The bytes of an image, wherever they are kept.
@@ -14,9 +16,13 @@ pub(crate) enum Bytes {
 }
 
 impl Bytes {
-    pub(crate) fn map(path: &Path) -> Result<Self, OpenErrorKind> {
-        // Asked before opening: to open a pipe waits for a writer.
+    /// The file at `path`, mapped; or all that the pipe there gives, read into `sink`.
+    pub(crate) fn open(path: &Path, sink: Sink) -> Result<Self, OpenErrorKind> {
+        // Asked before opening, which can wait or have effects for what is neither file nor pipe.
         let metadata = fs::metadata(path).map_err(OpenErrorKind::Open)?;
+        if is_pipe(&metadata) {
+            return Self::gather(File::open(path).map_err(OpenErrorKind::Open)?, sink);
+        }
         if !metadata.is_file() {
             return Err(OpenErrorKind::NotAFile);
         }
@@ -26,6 +32,14 @@ impl Bytes {
         let file = File::open(path).map_err(OpenErrorKind::Open)?;
         let map = mapping::map(&file).map_err(OpenErrorKind::Map)?;
         Ok(Self::Mapped(map, file))
+    }
+
+    /// All that `from` gives, read into `sink`.
+    pub(crate) fn gather(from: impl Read, mut sink: Sink) -> Result<Self, OpenErrorKind> {
+        match sink.fill(from) {
+            Ok(()) => Ok(Self::Memory(sink.bytes.into())),
+            Err(stop) => Err(OpenErrorKind::stream(Stage::Reading, stop, &sink)),
+        }
     }
 
     #[inline]
@@ -50,6 +64,17 @@ impl Bytes {
             _ => Some(Ok(bytes)),
         }
     }
+}
+
+#[cfg(unix)]
+fn is_pipe(metadata: &Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
+}
+
+/// Elsewhere a pipe has no path.
+#[cfg(not(unix))]
+fn is_pipe(_metadata: &Metadata) -> bool {
+    false
 }
 
 /// Where and how many; the contents may be gigabytes.

@@ -1,5 +1,5 @@
 use crate::compressed::Compression;
-use crate::{avml, elf, lime};
+use crate::magic;
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
@@ -17,12 +17,12 @@ pub enum Format {
     Lime,
     /// AVML, version 2: LiME's headers and compressed blocks, decompressed into memory.
     ///
-    /// Its writer leaves out blocks of up to 16 MiB that hold nothing but zeros, and nothing in the file tells them from
-    /// addresses without memory: they read as [`Hole`](iopt::memory::ReadErrorKind::Hole). What the same tool
+    /// Its writer leaves out blocks of up to 16 MiB that hold nothing but zeros, and nothing in the file tells them
+    /// from addresses without memory: they read as [`Hole`](iopt::memory::ReadErrorKind::Hole). What the same tool
     /// writes as version 1, and without compression, is LiME.
     Avml,
     /// ELF core file of physical memory, as `/proc/vmcore` gives and makedumpfile, QEMU and virsh write: a header for
-    /// each range says where it is.
+    /// each range says where it is. One in a flattened stream is put together in memory.
     ///
     /// Ranges may overlap: of what the file stores for an address, the first header counts. Headers without an address
     /// (all ones) are left out; a file that has address 0 in all of them and no VMCOREINFO is refused. What the file
@@ -109,16 +109,16 @@ impl Content {
             return Some(Self::Compressed(compression));
         }
         // The big-endian twin is LiME too: its parser refuses it by name.
-        if bytes.starts_with(&lime::MAGIC) || bytes.starts_with(&lime::BIG_ENDIAN_MAGIC) {
+        if bytes.starts_with(&magic::LIME) || bytes.starts_with(&magic::BIG_ENDIAN_LIME) {
             return Some(Self::Image(Format::Lime));
         }
-        if bytes.starts_with(&avml::MAGIC) {
+        if bytes.starts_with(&magic::AVML) {
             return Some(Self::Image(Format::Avml));
         }
-        if bytes.starts_with(&elf::MAGIC) {
+        if bytes.starts_with(&magic::ELF) {
             return Some(Self::Image(Format::Elf));
         }
-        // A flattened stream may hold another format: the parser refuses it.
+        // A flattened stream may hold an ELF file: that is seen when its records are read.
         if KDUMP.iter().any(|magic| bytes.starts_with(magic)) {
             return Some(Self::Image(Format::Kdump));
         }

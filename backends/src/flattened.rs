@@ -6,6 +6,8 @@
 //! format") and of libkdumpfile.
 
 use crate::bytes::Bytes;
+use crate::extents::Extents;
+use crate::sink::{Sink, Stop};
 use std::collections::BinaryHeap;
 use std::ops::Range;
 use thiserror::Error;
@@ -97,6 +99,22 @@ impl Flattened {
 
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Puts the file together in `to`, without what is not there, and says which parts of the file that are.
+    pub(crate) fn assemble(&self, to: &mut Sink) -> Result<Extents, Stop> {
+        let mut extents = Extents::none();
+        for piece in &self.pieces {
+            let start = to.bytes.len();
+            let place = self.run(piece.first).unwrap_or_default();
+            to.push(self.bytes.as_slice().get(place).unwrap_or_default())?;
+            extents.push(piece.first, start..to.bytes.len());
+        }
+        Ok(extents)
     }
 
     /// Behind the last byte that is there.

@@ -9,6 +9,7 @@ use crate::segments::Segments;
 use crate::vmcoreinfo::Vmcoreinfo;
 use iopt::memory::{Page, PhysReader, ReadError};
 use iopt::{PhysAddr, PhysRange};
+use std::borrow::Cow;
 
 /// A memory image: physical memory as some tool saved it.
 ///
@@ -30,6 +31,22 @@ pub struct Image {
 }
 
 impl Image {
+    /// An image of `size` bytes in a file, of which nothing is read yet.
+    pub(crate) fn new(format: Format, compression: Option<Compression>, size: u64) -> Self {
+        Self {
+            bytes: Bytes::Memory(Cow::Borrowed(&[])),
+            segments: Segments::default(),
+            format,
+            compression,
+            size,
+            elf: None,
+            kdump: None,
+            kdump_info: None,
+        }
+    }
+}
+
+impl Image {
     /// The format of the image, inside any compression.
     #[must_use]
     pub fn format(&self) -> Format {
@@ -42,7 +59,8 @@ impl Image {
         self.compression
     }
 
-    /// The bytes of the image as they lie in the file, decompressed; of an AVML image, all of its memory side by side.
+    /// The bytes of the image as they lie in the file, decompressed; of an AVML image, all of its memory side by side,
+    /// and of a flattened ELF file, all that its records hold.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.kdump.as_ref().map_or(self.bytes.as_slice(), |kdump| kdump.as_bytes())

@@ -5,7 +5,7 @@
 //!
 //! | format | recognised by | physical addresses come from |
 //! |---|---|---|
-//! | ELF core file (vmcore), 32 and 64 bits, either byte order | `\x7fELF` at the start | the program headers |
+//! | ELF core file (vmcore), 32 and 64 bits, either byte order | `\x7fELF` at the start, also of what is flattened | the program headers |
 //! | kdump-compressed (diskdump), flattened or not | `KDUMP   `, `DISKDUMP` or `makedumpfile` at the start | the page descriptors |
 //! | LiME, version 1, little-endian | `EMiL` at the start | the header before each range |
 //! | AVML, version 2 | `AVML` at the start | the header before each block |
@@ -17,36 +17,52 @@
 //!
 //! Several files of the same memory, as of a split dump, are one [`Stack`].
 //!
+//! [`live`] reads the running machine instead of an image, on Linux; with it, [`live::CoreFile`] reads an ELF core file
+//! a page at a time, without mapping it.
+//!
 //! [`NewPages`] goes the other way: it holds the pages of new tables, and writes them as a LiME image.
 //!
 //! Memory that others read is read through them: with the feature `vm-memory`, a guest's in a hypervisor of rust-vmm
 //! (`VmMemory`); with the feature `memflow`, what a connector of memflow reaches (`Memflow`).
 //!
+//! # Features
+//! There is one for each format but raw, and one for each compression: `avml`, `elf`, `kdump` and `lime`; `gzip`, `xz`,
+//! `zlib` and `zstd`. All are on by default. What is turned off is recognised all the same, and refused by name.
+//!
 //! # Security
 //! An image is untrusted input. Every offset and length is checked against the bytes that are there, nothing is
-//! allocated because a header says so, and decompression is bounded. What a mapped file needs from the outside is
-//! said at [`open`].
+//! allocated because a header says so, and decompression is bounded: to open a file takes at most 512 KiB of memory, and
+//! 12 bytes for each byte in it or decompressed from it. What a mapped file needs from the outside is said at [`open`].
 //!
 //! One gap is known: the zstd decoder for Rust 1.85 does not bound what a single block decompresses to. A block made
 //! for the purpose takes gigabytes before the limit is looked at, and past 4 GiB the decoder panics. Test a `.zst`
-//! from a stranger with `zstd -t` first. xz has no such gap.
+//! from a stranger with `zstd -t` first. The same decoder is asked for single pages of a kdump-compressed file, which
+//! are looked through before: a page of 4 KiB made for the purpose takes up to 384 MiB for a moment, one of 64 KiB
+//! sixteen times that (see [`Kdump`]). xz, gzip and the other compressions have no such gap.
 #![deny(unsafe_code)]
+#![cfg_attr(not(feature = "default"), allow(unused, reason = "what the formats that are off need"))]
 
 #[cfg(any(feature = "memflow", feature = "vm-memory"))]
 mod adapters;
+#[cfg(feature = "avml")]
 mod avml;
 mod bytes;
 mod compressed;
 mod detect;
 mod elf;
 mod error;
+mod extents;
 mod flattened;
 mod image;
 mod kdump;
 mod lime;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub mod live;
+mod magic;
 mod mapping;
 mod missing;
 mod new_pages;
+mod opening;
 mod options;
 mod prefetch;
 mod progress;
@@ -60,6 +76,7 @@ mod vmcoreinfo;
 pub use adapters::Memflow;
 #[cfg(feature = "vm-memory")]
 pub use adapters::VmMemory;
+#[cfg(feature = "avml")]
 pub use avml::{AvmlError, AvmlErrorKind};
 pub use compressed::{Compression, DEFAULT_DECOMPRESSED_LIMIT};
 pub use detect::{Format, UnknownFormat, UnsupportedFormat};

@@ -1,5 +1,6 @@
 //! LiME, version 1: each range of memory behind a 32-byte header of its own, one after the other.
 
+use crate::magic::{BIG_ENDIAN_LIME as BIG_ENDIAN_MAGIC, LIME as MAGIC};
 use crate::segments::{Overlap, Segment, Segments};
 use iopt::{PhysAddr, PhysRange};
 use std::fmt;
@@ -8,10 +9,6 @@ use thiserror::Error;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// 0x4C694D45 in the byte order of the machine: `EMiL` from a little-endian one.
-pub(crate) const MAGIC: [u8; 4] = *b"EMiL";
-/// The same from a big-endian machine.
-pub(crate) const BIG_ENDIAN_MAGIC: [u8; 4] = *b"LiME";
 const VERSION: u32 = 1;
 
 #[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]

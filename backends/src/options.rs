@@ -1,21 +1,20 @@
 use crate::bytes::Bytes;
 use crate::compressed::DEFAULT_DECOMPRESSED_LIMIT;
-use crate::detect::{Content, Format};
-use crate::error::{OpenError, OpenErrorKind};
+use crate::detect::Format;
+use crate::error::OpenError;
 use crate::image::Image;
-use crate::kdump::Kdump;
-use crate::progress::{Meter, Progress, Stage};
-use crate::segments::Segments;
-use crate::sink::Sink;
-use crate::{avml, elf, lime, raw};
+use crate::progress::{Progress, Stage};
 use iopt::PhysAddr;
 use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
 
 /// Opens the memory image at `path`; its format is found from its content.
 ///
 /// A plain image is mapped and lent out of the mapping, so even a large one opens at once. A compressed one is
 /// decompressed into memory, up to [`DEFAULT_DECOMPRESSED_LIMIT`].
+///
+/// A pipe, also as `/dev/stdin`, is waited for and read into memory to its end, up to the same limit.
 ///
 /// The file must not change while the [`Image`] lives. If somebody truncates a mapped file, the next access to a page
 /// behind its new end ends the whole process with SIGBUS (on Windows, truncation is refused); if somebody writes to
@@ -34,8 +33,8 @@ use std::path::Path;
 /// ```
 ///
 /// # Errors
-/// [`OpenErrorKind`] tells why not, [`OpenError`] also for which file: it can't be opened or mapped, is empty, is of
-/// a format that is recognised but not read, is malformed, or does not decompress.
+/// [`OpenErrorKind`](crate::OpenErrorKind) tells why not, [`OpenError`] also for which file: it can't be opened, mapped
+/// or read, is empty, is of a format that is recognised but not read, is malformed, or does not decompress.
 pub fn open(path: impl AsRef<Path>) -> Result<Image, OpenError> {
     OpenOptions::new().open(path)
 }
@@ -63,10 +62,10 @@ pub fn open_as(path: impl AsRef<Path>, format: Format) -> Result<Image, OpenErro
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct OpenOptions {
-    format: Option<Format>,
-    decompressed_limit: u64,
-    raw_base: Option<PhysAddr>,
-    progress: Option<fn(Progress)>,
+    pub(crate) format: Option<Format>,
+    pub(crate) decompressed_limit: u64,
+    pub(crate) raw_base: Option<PhysAddr>,
+    pub(crate) progress: Option<fn(Progress)>,
 }
 
 impl OpenOptions {
@@ -80,7 +79,7 @@ impl OpenOptions {
         Self { format: Some(format), ..self }
     }
 
-    /// Refuses an image that decompresses to more than `bytes` bytes.
+    /// Refuses an image that decompresses to more than `bytes` bytes, or a pipe that gives more.
     pub const fn decompressed_limit(self, bytes: u64) -> Self {
         Self { decompressed_limit: bytes, ..self }
     }
@@ -112,7 +111,7 @@ impl OpenOptions {
     /// As [`open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<Image, OpenError> {
         let path = path.as_ref();
-        let image = Bytes::map(path).and_then(|bytes| self.image(bytes));
+        let image = Bytes::open(path, self.sink(Stage::Reading)).and_then(|bytes| self.image(bytes));
         image.map_err(|kind| OpenError { path: Some(path.to_owned()), kind })
     }
 
@@ -124,58 +123,14 @@ impl OpenOptions {
         self.image(Bytes::Memory(bytes.into())).map_err(|kind| OpenError { path: None, kind })
     }
 
-    fn image(self, mut bytes: Bytes) -> Result<Image, OpenErrorKind> {
-        let size = u64::try_from(bytes.as_slice().len()).unwrap_or(u64::MAX);
-        let mut content = Content::of(bytes.as_slice());
-        let mut compression = None;
-        if let Content::Compressed(outer) = content {
-            compression = Some(outer);
-            let sink = Sink::new(self.decompressed_limit, Meter::new(Stage::Decompressing, self.progress));
-            bytes = Bytes::Memory(outer.decompress(bytes.as_slice(), sink)?.into());
-            content = Content::of(bytes.as_slice());
-        }
-        if bytes.as_slice().is_empty() {
-            return Err(OpenErrorKind::Empty);
-        }
-        let format = match (self.format, content, compression) {
-            (Some(format), ..) | (None, Content::Image(format), _) => format,
-            (None, Content::Unsupported(format), _) => return Err(OpenErrorKind::Unsupported(format)),
-            (None, Content::Compressed(inner), outer) => {
-                return Err(OpenErrorKind::CompressedTwice { outer: outer.unwrap_or(inner), inner });
-            }
-        };
-        if let Some(base) = self.raw_base.filter(|_| format != Format::Raw) {
-            return Err(OpenErrorKind::NotRaw { base, format });
-        }
-        let (mut elf, mut kdump, mut kdump_info) = (None, None, None);
-        let segments = match format {
-            Format::Raw => {
-                let base = self.raw_base.unwrap_or(PhysAddr(0));
-                let beyond = OpenErrorKind::BeyondAddresses { base, size: bytes.as_slice().len() };
-                raw::segments(bytes.as_slice(), base).ok_or(beyond)?
-            }
-            Format::Lime => lime::segments(bytes.as_slice())?,
-            Format::Avml => {
-                let mut memory = Sink::new(self.decompressed_limit, Meter::new(Stage::Decompressing, self.progress));
-                let segments = avml::read(bytes.as_slice(), &mut memory)?;
-                bytes = Bytes::Memory(memory.bytes.into());
-                segments
-            }
-            Format::Elf => {
-                let core = elf::read(bytes.as_slice())?;
-                elf = Some(core.elf);
-                core.segments
-            }
-            Format::Kdump => {
-                let dump = Box::new(Kdump::new(bytes)?);
-                // What is cut off there is no reason to refuse the memory.
-                kdump_info = dump.vmcoreinfo().ok().flatten().map(Cow::into_owned);
-                kdump = Some(dump);
-                bytes = Bytes::Memory(Cow::Borrowed(&[]));
-                Segments::default()
-            }
-        };
-        Ok(Image { bytes, segments, format, compression, size, elf, kdump, kdump_info })
+    /// Opens an image that comes as a stream, such as the standard input. It is read into memory to its end, up to
+    /// [`decompressed_limit`](Self::decompressed_limit) bytes.
+    ///
+    /// # Errors
+    /// As [`Image::from_bytes`], and if the stream can't be read or gives more than that.
+    pub fn from_reader(self, from: impl Read) -> Result<Image, OpenError> {
+        let bytes = Bytes::gather(from, self.sink(Stage::Reading));
+        bytes.and_then(|bytes| self.image(bytes)).map_err(|kind| OpenError { path: None, kind })
     }
 }
 

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How far a long [`open`](crate::OpenOptions::open) has come; see [`OpenOptions::progress`](crate::OpenOptions::progress).
+/// How far a long opening has come; see [`OpenOptions::progress`](crate::OpenOptions::progress).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -13,7 +13,7 @@ pub struct Progress {
     pub elapsed: Duration,
 }
 
-/// What takes long. [`Display`](fmt::Display) writes it as in "reading" or "decompressing".
+/// What takes long. [`Display`](fmt::Display) writes it as in "decompressing".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
@@ -21,6 +21,8 @@ pub enum Stage {
     Reading,
     /// A compressed image is decompressed into memory.
     Decompressing,
+    /// A flattened ELF file is put together in memory.
+    Assembling,
 }
 
 impl fmt::Display for Stage {
@@ -28,6 +30,7 @@ impl fmt::Display for Stage {
         f.pad(match self {
             Self::Reading => "reading",
             Self::Decompressing => "decompressing",
+            Self::Assembling => "putting together",
         })
     }
 }

@@ -124,8 +124,21 @@ impl Segments {
 
     /// Copies the page that holds `addr`, which may be made of several segments.
     pub(crate) fn copy(&self, bytes: &[u8], addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
-        let done = self.assemble(bytes, addr.page(), page.as_mut_bytes());
-        done.ok_or_else(|| ReadError::new(addr, self.absence(addr.page())))
+        self.copy_from(addr, page, |offset, piece| {
+            let stored = bytes.get(offset..).and_then(|bytes| bytes.get(..piece.len()));
+            piece.copy_from_slice(stored.ok_or(ReadErrorKind::Hole)?);
+            Ok(())
+        })
+    }
+
+    /// The same, where `read` gets the bytes at an offset.
+    pub(crate) fn copy_from(
+        &self,
+        addr: PhysAddr,
+        page: &mut Page,
+        read: impl FnMut(usize, &mut [u8]) -> Result<(), ReadErrorKind>,
+    ) -> Result<(), ReadError> {
+        self.assemble(addr.page(), page.as_mut_bytes(), read).map_err(|kind| ReadError::new(addr, kind))
     }
 
     /// Why there is no page at `first`: the first missing part of it tells.
@@ -135,19 +148,23 @@ impl Segments {
         missing.map_or(ReadErrorKind::Hole, |missing| missing.reason.into())
     }
 
-    fn assemble(&self, bytes: &[u8], mut at: PhysAddr, mut page: &mut [u8]) -> Option<()> {
+    fn assemble(
+        &self,
+        first: PhysAddr,
+        mut page: &mut [u8],
+        mut read: impl FnMut(usize, &mut [u8]) -> Result<(), ReadErrorKind>,
+    ) -> Result<(), ReadErrorKind> {
+        let absent = || self.absence(first);
+        let mut at = first;
         loop {
-            let segment = self.last_from_or_below(at)?;
+            let segment = self.last_from_or_below(at).ok_or_else(absent)?;
             let length = segment.bytes_from(at, page.len());
-            if length == 0 {
-                return None;
-            }
-            let (piece, rest) = page.split_at_mut_checked(length)?;
-            piece.copy_from_slice(bytes.get(segment.offset_of(at)?..)?.get(..length)?);
+            let (piece, rest) = page.split_at_mut_checked(length).filter(|_| length != 0).ok_or_else(absent)?;
+            read(segment.offset_of(at).ok_or_else(absent)?, piece)?;
             if rest.is_empty() {
-                return Some(());
+                return Ok(());
             }
-            at = at.checked_add(u64::try_from(length).ok()?)?;
+            at = u64::try_from(length).ok().and_then(|length| at.checked_add(length)).ok_or_else(absent)?;
             page = rest;
         }
     }

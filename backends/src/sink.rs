@@ -48,7 +48,7 @@ impl Sink {
         }
     }
 
-    fn push(&mut self, piece: &[u8]) -> Result<(), Stop> {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Stop> {
         let total = u64::try_from(self.bytes.len().saturating_add(piece.len())).unwrap_or(u64::MAX);
         if total > self.limit {
             return Err(Stop::Limit);

@@ -186,3 +186,24 @@ fn the_limit_is_the_largest_image_that_opens() {
     let last = block(0x9800, 0x9fff).len();
     assert_eq!(offset, (small().len() - last) as u64);
 }
+
+#[test]
+fn every_field_at_its_extremes() {
+    let whole = small();
+    let second = block(0x8000, 0x8fff).len();
+    for start in [0, second] {
+        for (at, size) in [(4, 4), (8, 8), (16, 8), (24, 8)] {
+            for value in [0, 1, 0x7fff, 0x8fff, 1 << 31, 1 << 32, 1 << 63, u64::MAX - 1, u64::MAX] {
+                let mut bytes = whole.clone();
+                bytes[start + at..start + at + size].copy_from_slice(&value.to_le_bytes()[..size]);
+                match Image::from_bytes(bytes) {
+                    Ok(image) => {
+                        let mut page = Page::ZERO;
+                        assert!(ranges(&image).all(|range| image.read_page(range.first(), &mut page).is_ok()));
+                    }
+                    Err(error) => assert!(matches!(error.kind, OpenErrorKind::Avml(_)), "{error}"),
+                }
+            }
+        }
+    }
+}

@@ -69,9 +69,13 @@ fn invalid_formats_are_refused_by_name() {
 
 #[test]
 fn invalid_kdump_files_are_refused_by_their_reader() {
-    for bytes in [&b"KDUMP   \x06"[..], b"DISKDUMP\x01", b"makedumpfile\0\0\0\0"] {
+    for bytes in [&b"KDUMP   \x06"[..], b"DISKDUMP\x01", b"makedumpfile"] {
         let kind = refusal(bytes);
         assert!(matches!(kind, OpenErrorKind::Kdump(_)), "{kind:?}");
+    }
+    for (bytes, offset) in [(&b"makedumpfile\0\0\0\0"[..], 0), (&[b"makedumpfile", &[0; 9000][..]].concat(), 16)] {
+        let kind = refusal(bytes);
+        assert!(matches!(kind, OpenErrorKind::Flattened { offset: at, .. } if at == offset), "{kind:?}");
     }
 }
 

@@ -8,9 +8,9 @@ use iopt_backends::Format;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Reads the translation tables of an IOMMU out of a memory image.
+/// Reads the translation tables of an IOMMU out of a memory image, or out of the running machine.
 ///
-/// Without IMAGE, a command reads a small real capture that is built in.
+/// Without IMAGE and --live, a command reads a small real capture that is built in.
 #[derive(Debug, Parser)]
 #[command(name = "iopt", version, arg_required_else_help = false, after_help = AFTER_HELP)]
 pub struct Args {
@@ -26,7 +26,7 @@ BDF is bus:device.function in hexadecimal, 00:1f.2; a segment 0000: before it is
 whose requests carry that PASID.
 
 Exit status: 0 done; 1 done, and something is partial, malformed or (translate) faulted;
-2 wrong use, or an image that can't be read.";
+2 wrong use, or an image or a machine that can't be read.";
 
 /// Options of every command.
 #[derive(Debug, clap::Args)]
@@ -63,6 +63,16 @@ pub struct Common {
     /// elapsed_ns: time of the walk with its output, without opening the image.
     #[arg(long, global = true)]
     pub stats: bool,
+    /// Read the running machine in place of an IMAGE: its memory, and the registers of the units its DMAR table names
+    ///
+    /// Linux only, and only root may. What is read, and what not and why, is told on stderr. Units whose translation is
+    /// off are left out. With --root no registers are read; --cap, --ecap, --haw and --irta go before what they say.
+    /// Tables change while they are read: what is listed was there, but not all at one moment.
+    #[arg(long, global = true, conflicts_with_all = ["format", "raw_base", "with"])]
+    pub live: bool,
+    /// Look for dev, proc and sys of the machine in this folder, where a container has those of its host
+    #[arg(long, value_name = "DIR", global = true, requires = "live")]
+    pub live_from: Option<PathBuf>,
     /// One JSON object a line
     #[arg(long, global = true)]
     pub json: bool,
@@ -149,7 +159,8 @@ pub struct Interrupts {
     pub image: Option<PathBuf>,
     /// Interrupt remapping table address of the unit: the value of IRTA_REG with its mode and size bits
     ///
-    /// With --device, only entries that let interrupts of this device through are listed.
+    /// With --live it is read from the unit. With --device, only entries that let interrupts of this device through are
+    /// listed.
     #[arg(long, value_name = "VALUE", value_parser = parse::address)]
     pub irta: Option<u64>,
 }

@@ -1,5 +1,7 @@
 //! How a run ends: what is told, and the exit status.
 
+#[cfg(target_os = "linux")]
+use iopt_backends::live;
 use iopt_backends::{OpenError, StackError};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -23,6 +25,10 @@ pub enum Error {
     Use(String),
     Open(OpenError),
     Stack(StackError),
+    #[cfg(target_os = "linux")]
+    Live(live::Error),
+    #[cfg(target_os = "linux")]
+    NoLiveMemory(live::NoMemory),
     Batch(PathBuf, io::Error),
     Copy(iopt::copy::Error),
     Write(PathBuf, io::Error),
@@ -35,6 +41,10 @@ impl fmt::Display for Error {
             Self::Use(message) => f.write_str(message),
             Self::Open(error) => error.fmt(f),
             Self::Stack(error) => write!(f, "expected files of the same memory (IMAGE is image 0): {error}"),
+            #[cfg(target_os = "linux")]
+            Self::Live(error) => error.fmt(f),
+            #[cfg(target_os = "linux")]
+            Self::NoLiveMemory(error) => error.fmt(f),
             Self::Batch(path, error) => {
                 write!(f, "{}: expected a batch of requests, can't be read: {error}", path.display())
             }
@@ -56,6 +66,20 @@ impl From<OpenError> for Error {
 impl From<StackError> for Error {
     fn from(error: StackError) -> Self {
         Self::Stack(error)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<live::Error> for Error {
+    fn from(error: live::Error) -> Self {
+        Self::Live(error)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<live::NoMemory> for Error {
+    fn from(error: live::NoMemory) -> Self {
+        Self::NoLiveMemory(error)
     }
 }
 

@@ -3,27 +3,35 @@
 use crate::args::{Common, ImageOnly};
 use crate::error::{Error, Outcome};
 use crate::json::{InfoLine, KernelInfo, MemoryRange};
+#[cfg(target_os = "linux")]
+use crate::live;
+use crate::memory::Memory;
 use crate::output::Output;
 use crate::statistics::Statistics;
 use crate::{human, units};
 use iopt::PhysRange;
-use iopt::memory::ranges;
-use iopt_backends::{Elf, Image, Kdump, MissingReason, Stack};
+use iopt::memory::{PhysReader, ranges};
+use iopt_backends::{Elf, Format, Image, Kdump, MissingReason, Stack};
 use std::io::{self, Write};
 use std::time::Duration;
 
 pub fn run(common: &Common, command: &ImageOnly, output: &mut Output) -> Result<Outcome, Error> {
-    let memory = units::open(common, command.image.as_deref())?;
+    let is_sample = units::is_sample(common, command.image.as_deref())?;
+    let memory = match units::open(common, command.image.as_deref())? {
+        Memory::Image(memory) => memory,
+        #[cfg(target_os = "linux")]
+        Memory::Live(memory) => return live::info(common, &memory, output),
+    };
     let files: Vec<File> = memory.images().iter().map(File::new).collect();
     if output.is_json() {
         output.json(&InfoLine {
             format: memory.images().first().map_or("", |image| image.format().name()),
-            size: memory.images().iter().fold(0, |size: u64, image| size.saturating_add(image.size())),
+            size: Some(memory.images().iter().fold(0, |size: u64, image| size.saturating_add(image.size()))),
             ranges: ranges(&memory).map(MemoryRange::from).collect(),
             vmcoreinfo: memory.images().iter().find_map(Image::vmcoreinfo).map(KernelInfo),
         })?;
     } else {
-        output.sample_note(command.image.is_none())?;
+        output.sample_note(is_sample)?;
         for file in &files {
             file.describe(output)?;
         }
@@ -41,6 +49,10 @@ fn describe(memory: &Stack, output: &mut Output) -> io::Result<()> {
         let (start, end) = (part.start, part.end);
         writeln!(output, "missing the file of the split dump with page frames {start:#x} up to {end:#x}")?;
     }
+    describe_memory(memory, output)
+}
+
+pub fn describe_memory(memory: &impl PhysReader, output: &mut Output) -> io::Result<()> {
     writeln!(output, "memory  {}", total(ranges(memory)))?;
     for range in ranges(memory) {
         let (first, last) = (range.first().0, range.last().0);
@@ -90,9 +102,11 @@ impl<'i> File<'i> {
         if elf.incomplete {
             self.partial("marked as incomplete by makedumpfile".to_owned());
         }
-        let size = self.image.as_bytes().len();
-        if u64::try_from(size).is_ok_and(|size| size < elf.expected_size) {
-            self.partial(format!("cut short at {size} of {} bytes", elf.expected_size));
+        if elf.stream_truncated {
+            self.partial("the flattened stream is cut short".to_owned());
+        }
+        if elf.file_size < elf.expected_size {
+            self.partial(format!("cut short at {} of {} bytes", elf.file_size, elf.expected_size));
         }
     }
 
@@ -134,17 +148,22 @@ impl<'i> File<'i> {
     fn describe(&self, output: &mut Output) -> io::Result<()> {
         let image = self.image;
         let layout = match (image.elf(), image.kdump()) {
-            (Some(elf), _) => format!(", {} {}", elf.class, elf.byte_order),
+            (Some(elf), _) => format!(", {} {}{}", elf.class, elf.byte_order, flattened(elf.flattened)),
             (None, Some(kdump)) => kdump_layout(kdump),
             (None, None) => String::new(),
         };
         let compressed = image.compression().map(|compression| format!(", {compression}-compressed"));
         writeln!(output, "format  {}{layout}{}", image.format(), compressed.unwrap_or_default())?;
         writeln!(output, "size    {}", human::count(image.size(), "byte"))?;
-        // Of other formats, a file that opens is complete, as far as it tells.
-        if image.elf().is_some() || image.kdump().is_some() {
-            let complete = || "complete".to_owned();
-            writeln!(output, "dump    {}", if self.amiss.is_empty() { complete() } else { self.amiss.join("; ") })?;
+        let complete = match image.format() {
+            // It does not tell how large it should be.
+            Format::Raw => None,
+            Format::Avml => Some("complete, but for blocks of zeros, which its writer leaves out"),
+            _ => Some("complete"),
+        };
+        if let Some(complete) = complete {
+            let told = if self.amiss.is_empty() { complete.to_owned() } else { self.amiss.join("; ") };
+            writeln!(output, "dump    {told}")?;
         }
         if let Some(release) = image.vmcoreinfo().and_then(|info| info.get("OSRELEASE")) {
             writeln!(output, "kernel  {}", release.escape_ascii())?;
@@ -155,6 +174,11 @@ impl<'i> File<'i> {
 
 fn kdump_layout(kdump: &Kdump) -> String {
     let header = kdump.header();
-    let flattened = if kdump.is_flattened() { ", flattened" } else { "" };
-    format!(", version {}, {}{flattened}", header.version, header.machine.escape_debug())
+    let flattened = flattened(kdump.is_flattened());
+    let pages = header.compression.map(|compression| format!(", pages in {compression}")).unwrap_or_default();
+    format!(", version {}, {}{flattened}{pages}", header.version, header.machine.escape_debug())
+}
+
+fn flattened(is_flattened: bool) -> &'static str {
+    if is_flattened { ", flattened" } else { "" }
 }

@@ -5,19 +5,19 @@ use crate::error::{Error, Outcome};
 use crate::json::InterruptLine;
 use crate::output::Output;
 use crate::statistics::Statistics;
-use crate::{human, units};
+use crate::{human, live, units};
 use iopt::memory::{Counted, Page};
 use iopt::vtd::{IndexedEntry, Interrupt, Irta, SourceValidation};
 use std::io::{self, Write};
 use std::time::Instant;
 
 pub fn run(common: &Common, command: &Interrupts, output: &mut Output) -> Result<Outcome, Error> {
-    let Some(path) = command.image.as_deref() else {
-        let message = "expected an IMAGE, found none: the built-in sample has no interrupt remapping table";
+    if units::is_sample(common, command.image.as_deref())? {
+        let message = "expected an IMAGE or --live, found none: the built-in sample has no interrupt remapping table";
         return Err(Error::Use(message.to_owned()));
-    };
-    let irta = table(common, command)?;
-    let image = units::open(common, Some(path))?;
+    }
+    let irta = table(common, command, output)?;
+    let image = units::open(common, command.image.as_deref())?;
 
     let start = Instant::now();
     let reader = Counted::new(&image);
@@ -60,12 +60,14 @@ pub fn run(common: &Common, command: &Interrupts, output: &mut Output) -> Result
 }
 
 /// The table that the options describe.
-fn table(common: &Common, command: &Interrupts) -> Result<Irta, Error> {
+fn table(common: &Common, command: &Interrupts, output: &mut Output) -> Result<Irta, Error> {
     if let Some(pasid) = common.pasid {
         return Err(Error::Use(format!("expected no --pasid (interrupts have none), found PASID {pasid}")));
     }
-    let Some(irta) = command.irta.map(Irta) else {
-        return Err(Error::Use("expected --irta VALUE, the value of IRTA_REG, found none".to_owned()));
+    let irta = match command.irta {
+        Some(irta) => Irta(irta),
+        None if common.live => live::interrupt_table(common, output)?,
+        None => return Err(Error::Use("expected --irta VALUE, the value of IRTA_REG, found none".to_owned())),
     };
     if irta.reserved() != 0 {
         let (value, reserved) = (irta.0, irta.reserved());

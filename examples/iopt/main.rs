@@ -10,9 +10,12 @@ mod human;
 mod info;
 mod interrupts;
 mod json;
+mod live;
+mod memory;
 mod output;
 mod parse;
 mod path;
+mod progress;
 mod ranges;
 mod sample;
 mod sharing;
@@ -46,6 +49,5 @@ fn run(args: &Args) -> Result<Outcome, Error> {
         Command::Copy(command) => copy::run(&args.common, command, &mut output),
         Command::Dmar(command) => dmar::run(&args.common, command, &mut output),
     }?;
-    output.finish()?;
-    Ok(outcome)
+    Ok(outcome.max(output.finish()?))
 }

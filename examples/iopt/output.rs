@@ -1,6 +1,6 @@
 //! Where results go: one locked and buffered stdout, for lines of JSON or for people.
 
-use crate::error::tell_plain;
+use crate::error::{Outcome, tell_plain};
 use crate::{human, json, sample};
 use iopt::copy::Problem;
 use iopt::vtd::{Fault, InterruptFault, Unit};
@@ -17,6 +17,7 @@ pub struct Output {
     terminal: bool,
     colour: bool,
     json: bool,
+    outcome: Outcome,
 }
 
 impl Output {
@@ -24,7 +25,7 @@ impl Output {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { lines: BufWriter::with_capacity(BUFFER, stdout.lock()), terminal, colour, json }
+        Self { lines: BufWriter::with_capacity(BUFFER, stdout.lock()), terminal, colour, json, outcome: Outcome::Done }
     }
 
     pub fn is_json(&self) -> bool {
@@ -82,9 +83,16 @@ impl Output {
         Ok(())
     }
 
+    /// The run can't end better than this any more, whatever becomes of the rest.
+    #[cfg(target_os = "linux")]
+    pub fn raise(&mut self, outcome: Outcome) {
+        self.outcome = self.outcome.max(outcome);
+    }
+
     /// Without it, what is still buffered would be lost without a word.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.flush()
+    pub fn finish(mut self) -> io::Result<Outcome> {
+        self.flush()?;
+        Ok(self.outcome)
     }
 }
 

@@ -16,8 +16,8 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 pub fn run(common: &Common, command: &Ranges, output: &mut Output) -> Result<Outcome, Error> {
-    let is_sample = command.image.is_none();
-    let units = units::units(common, is_sample)?;
+    let is_sample = units::is_sample(common, command.image.as_deref())?;
+    let units = units::units(common, is_sample, output)?;
     let image = units::open(common, command.image.as_deref())?;
     output.sample_note(is_sample)?;
 

@@ -3,6 +3,7 @@
 use crate::args::{Common, Translate};
 use crate::error::{Error, Outcome, tell};
 use crate::json::{Bdf, Code, FaultLine, Path as PathLine, ReadOrWrite, TranslationLine, Words, page_size};
+use crate::memory::Memory;
 use crate::output::Output;
 use crate::parse::Request;
 use crate::path::Path;
@@ -11,7 +12,6 @@ use crate::{human, units};
 use iopt::memory::Counted;
 use iopt::radix::Translation;
 use iopt::vtd::Fault;
-use iopt_backends::Stack;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -26,9 +26,9 @@ pub fn run(common: &Common, command: &Translate, output: &mut Output) -> Result<
     if let Some(pasid) = common.pasid {
         return Err(Error::Use(format!("expected the PASID as BDF@PASID of the request, found --pasid {pasid}")));
     }
-    let units = units::units(common, image.is_none())?;
+    let is_sample = units::is_sample(common, image)?;
+    let units = units::units(common, is_sample, output)?;
     let batch = command.batch.as_deref().map(open_batch).transpose()?;
-    let is_sample = image.is_none();
     let image = units::open(common, image)?;
     output.sample_note(is_sample)?;
 
@@ -84,7 +84,7 @@ fn open_batch(path: &FilePath) -> Result<Box<dyn BufRead>, Error> {
 }
 
 struct Job<'a> {
-    translator: Translator<'a, &'a Stack>,
+    translator: Translator<'a, &'a Memory>,
     output: &'a mut Output,
     outcome: Outcome,
 }

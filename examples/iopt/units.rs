@@ -2,7 +2,9 @@
 
 use crate::args::Common;
 use crate::error::Error;
-use crate::sample;
+use crate::memory::Memory;
+use crate::output::Output;
+use crate::{live, progress, sample};
 use iopt::PhysAddr;
 use iopt::memory::PhysReader;
 use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
@@ -10,8 +12,21 @@ use iopt::walk::{Scratch, UnitWalk};
 use iopt_backends::{Image, OpenOptions, Stack};
 use std::path::Path;
 
-/// The image at `path`, or the sample, with the other files of the same memory.
-pub fn open(common: &Common, path: Option<&Path>) -> Result<Stack, Error> {
+/// Whether the sample is read, and not what the command line names.
+pub fn is_sample(common: &Common, path: Option<&Path>) -> Result<bool, Error> {
+    match path {
+        Some(path) if common.live => {
+            Err(Error::Use(format!("expected --live or an IMAGE, found both (the image {})", path.display())))
+        }
+        path => Ok(path.is_none() && !common.live),
+    }
+}
+
+/// The running machine, or the image at `path` or the sample, with the other files of the same memory.
+pub fn open(common: &Common, path: Option<&Path>) -> Result<Memory, Error> {
+    if common.live {
+        return live::open(common);
+    }
     let options = common.format.map_or(OpenOptions::new(), |format| OpenOptions::new().format(format));
     let mut images = vec![match path {
         None if common.raw_base.is_some() || !common.with.is_empty() => {
@@ -23,7 +38,7 @@ pub fn open(common: &Common, path: Option<&Path>) -> Result<Stack, Error> {
     for file in &common.with {
         images.push(open_file(OpenOptions::new(), &file.path, file.base)?);
     }
-    Ok(Stack::new(images)?)
+    Ok(Memory::Image(Stack::new(images)?))
 }
 
 fn open_file(options: OpenOptions, path: &Path, base: Option<u64>) -> Result<Image, Error> {
@@ -31,29 +46,31 @@ fn open_file(options: OpenOptions, path: &Path, base: Option<u64>) -> Result<Ima
         let message = "expected the path of an image, found - (an image can't be read from stdin by that name)";
         return Err(Error::Use(message.to_owned()));
     }
-    Ok(base.map_or(options, |base| options.raw_base(PhysAddr(base))).open(path)?)
+    let options = progress::told(base.map_or(options, |base| options.raw_base(PhysAddr(base))));
+    let image = options.open(path);
+    progress::end();
+    Ok(image?)
+}
+
+/// What is known of a unit beside the options.
+pub struct Known {
+    pub rtaddr: Rtaddr,
+    pub cap: Option<Cap>,
+    pub ecap: Option<Ecap>,
+    pub host_address_width: Option<u8>,
 }
 
 /// The units that the options describe. Whatever is wrong with one of them is said before anything is read.
-pub fn units(common: &Common, is_sample: bool) -> Result<Vec<Unit>, Error> {
-    if common.roots.is_empty() && !is_sample {
-        let message =
-            "expected --root ADDR, the value of RTADDR_REG, found none: scanning an image for roots does not exist yet";
-        return Err(Error::Use(message.to_owned()));
-    }
-    // The sample's registers are those of its own root. Another root may be of any unit.
-    let of_sample = common.roots.is_empty();
-    let roots = if of_sample { &[sample::ROOT.0][..] } else { &common.roots };
-    let mut caps = registers("--cap", &common.caps, roots.len())?.map(Cap);
-    let mut ecaps = registers("--ecap", &common.ecaps, roots.len())?.map(Ecap);
-    let width = host_address_width(common, is_sample);
-    let unit = |&root: &u64| {
-        let unit = Unit::new(Rtaddr(root)).map_err(|error| Error::Use(error.to_string()))?;
-        let cap = caps.next().or(of_sample.then_some(sample::CAP));
-        let ecap = ecaps.next().or(of_sample.then_some(sample::ECAP));
-        Ok(unit.with_capabilities(cap, ecap).with_host_address_width(width))
+pub fn units(common: &Common, is_sample: bool, output: &mut Output) -> Result<Vec<Unit>, Error> {
+    let known = known(common, is_sample, output)?;
+    let mut caps = registers("--cap", &common.caps, known.len())?.map(Cap);
+    let mut ecaps = registers("--ecap", &common.ecaps, known.len())?.map(Ecap);
+    let unit = |known: &Known| {
+        let unit = Unit::new(known.rtaddr).map_err(|error| Error::Use(error.to_string()))?;
+        let (cap, ecap) = (caps.next().or(known.cap), ecaps.next().or(known.ecap));
+        Ok(unit.with_capabilities(cap, ecap).with_host_address_width(common.haw.or(known.host_address_width)))
     };
-    let units = roots.iter().map(unit).collect::<Result<Vec<Unit>, Error>>()?;
+    let units = known.iter().map(unit).collect::<Result<Vec<Unit>, Error>>()?;
     match common.pasid {
         Some(pasid) if !units.iter().any(Unit::is_scalable) => {
             let expected = "expected no --pasid (no request has a PASID in legacy mode), or a root in scalable mode";
@@ -63,9 +80,23 @@ pub fn units(common: &Common, is_sample: bool) -> Result<Vec<Unit>, Error> {
     }
 }
 
-/// How many bits a physical address has, if that is known.
-pub fn host_address_width(common: &Common, is_sample: bool) -> Option<u8> {
-    common.haw.or(is_sample.then_some(sample::HOST_ADDRESS_WIDTH))
+fn known(common: &Common, is_sample: bool, output: &mut Output) -> Result<Vec<Known>, Error> {
+    let host_address_width = is_sample.then_some(sample::HOST_ADDRESS_WIDTH);
+    if !common.roots.is_empty() {
+        // The sample's registers are those of its own root. Another root may be of any unit.
+        let known = |&root| Known { rtaddr: Rtaddr(root), cap: None, ecap: None, host_address_width };
+        return Ok(common.roots.iter().map(known).collect());
+    }
+    if is_sample {
+        let (cap, ecap) = (Some(sample::CAP), Some(sample::ECAP));
+        return Ok(vec![Known { rtaddr: sample::ROOT, cap, ecap, host_address_width }]);
+    }
+    if common.live {
+        return live::units(common, output);
+    }
+    let message =
+        "expected --root ADDR, the value of RTADDR_REG, found none: scanning an image for roots does not exist yet";
+    Err(Error::Use(message.to_owned()))
 }
 
 /// The walk over the devices of a unit that the options leave. Units of legacy mode have no PASIDs to leave any out by.

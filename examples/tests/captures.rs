@@ -147,6 +147,7 @@ fn the_ranges_of_a_vmcore_are_to_the_byte_those_of_its_lime_image() {
         let lime = ranges("kdump-on/vmcore.lime.xz");
         assert!(lime.lines().count() > 20);
         assert_eq!(ranges("kdump-on/vmcore.elf.xz"), lime);
+        assert_eq!(ranges("kdump-on/vmcore.elf-flattened.xz"), lime);
         assert_eq!(ranges("kdump-on/vmcore.avml.xz"), lime);
         for kind in ["zlib", "lzo", "snappy", "zstd", "uncompressed", "flattened"] {
             let name = format!("kdump-on/vmcore.d31.kdump-{kind}.xz");

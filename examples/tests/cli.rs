@@ -9,7 +9,7 @@ use std::process::Stdio;
 #[test]
 fn info_tells_the_format_and_the_memory() {
     let stdout = iopt_line("info").good();
-    let expected = "format  lime, xz-compressed\nsize    18204 bytes\nmemory  692 KiB in 59 ranges\n";
+    let expected = "format  lime, xz-compressed\nsize    18204 bytes\ndump    complete\nmemory  692 KiB in 59 ranges\n";
     let ranges = stdout.strip_prefix(NOTE).unwrap().strip_prefix(expected).unwrap();
     assert_eq!(ranges.lines().count(), 59);
     assert_eq!(ranges.lines().next().unwrap(), "  0x000000000000 - 0x000000000fff         4 KiB");

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Run, corpus, iopt_line, iopt_on, run, save};
+use common::{Run, corpus, iopt_fed, iopt_line, iopt_on, run, save};
 use lzma_rust2::XzReader;
 use std::fs;
 use std::io::Read;
@@ -140,4 +140,63 @@ fn invalid_kdump_cut_short_is_partial() {
     assert!(lines(&cut, "dump")[0].contains("behind the end of the file"), "{}", cut.stdout);
     let json = run(["info", "--json", &path(&file)]);
     assert_eq!((json.status, json.json().len()), (1, 1));
+}
+
+/// For people, the two lines behind the size.
+#[test]
+fn each_format_tells_its_layout_and_whether_it_is_complete() {
+    let raw = save(&[0; 4096]);
+    let raw = raw.path().to_path_buf();
+    for (file, format, dump) in [
+        (corpus().join("legacy-pt/mem.avml.xz"), "avml, xz-compressed", "complete, but for blocks of zeros"),
+        (corpus().join("legacy-pt/mem.lime.xz"), "lime, xz-compressed", "complete"),
+        (
+            corpus().join("legacy-pt/mem.kdump-zlib.xz"),
+            "kdump, version 6, x86_64, flattened, pages in zlib, xz-compressed",
+            "196832 KiB in 6 ranges left out by the tool that wrote the image",
+        ),
+        (
+            corpus().join("kdump-on/vmcore.elf-flattened.xz"),
+            "elf, 64-bit little-endian, flattened, xz-compressed",
+            "complete",
+        ),
+        (raw, "raw", ""),
+    ] {
+        let run = iopt_line(&format!("info {}", file.display()));
+        assert_eq!((run.status, lines(&run, "format")), (0, vec![format.to_owned()]));
+        let found = lines(&run, "dump").concat();
+        assert!(found.starts_with(dump) && found.is_empty() == dump.is_empty(), "{}: {found}", file.display());
+    }
+}
+
+#[test]
+fn invalid_copy_over_another_file_of_the_memory() {
+    let image = corpus().join("vfio-48/mem.lime.xz");
+    let other = save(&[0; 4096]);
+    let line = format!(
+        "copy {} --root 0x98c000 --with {}@0x100000000 --out {}",
+        image.display(),
+        other.path().display(),
+        other.path().display()
+    );
+    assert!(iopt_line(&line).refusal().contains("expected another file as --out than"));
+    assert_eq!(fs::read(other.path()).unwrap(), [0; 4096]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_image_may_come_through_a_pipe() {
+    for name in ["legacy-pt/mem.lime.xz", "kdump-on/vmcore.elf-flattened.xz", "kdump-on/vmcore.d31.kdump-flattened.xz"]
+    {
+        let path = corpus().join(name);
+        let expected = iopt_line(&format!("info --json {}", path.display())).good();
+        assert_eq!(iopt_fed("info --json /dev/stdin", &fs::read(&path).unwrap()).good(), expected);
+    }
+    // One file of several, and of a stream without an end.
+    let high = corpus().join("legacy-pt/mem.lime.xz");
+    let stacked = iopt_fed(&format!("info --json {} --with /dev/stdin@0x100000000", high.display()), &[0; 8192]).json();
+    let last = stacked[0]["ranges"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["start"], &last["last"]), (&"0x100000000".into(), &"0x100001fff".into()));
+    let refusal = iopt_fed("info /dev/stdin", b"EMiL").refusal();
+    assert!(refusal.contains("expected a header of 32 bytes, found the last 4 bytes of the file"), "{refusal}");
 }

@@ -170,7 +170,10 @@ fn captures_list_as_expected() {
 #[test]
 fn wrong_use_is_refused_in_one_line() {
     let refusal = iopt_line("interrupts").refusal();
-    assert_eq!(refusal, "expected an IMAGE, found none: the built-in sample has no interrupt remapping table");
+    assert_eq!(
+        refusal,
+        "expected an IMAGE or --live, found none: the built-in sample has no interrupt remapping table"
+    );
     assert_eq!(iopt_line("interrupts --irta 0x1007").refusal(), refusal);
     let image = every_kind();
     for (options, part) in [

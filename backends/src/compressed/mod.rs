@@ -1,7 +1,12 @@
 //! Streams around an image: decompressed whole into memory, since pages are asked for in any order.
 
-mod deflate;
+#[cfg(feature = "gzip")]
+mod gzip;
+#[cfg(feature = "xz")]
 mod xz;
+#[cfg(feature = "zlib")]
+mod zlib;
+#[cfg(feature = "zstd")]
 mod zstd;
 
 use crate::error::OpenErrorKind;
@@ -30,7 +35,7 @@ pub enum Compression {
     ///
     /// Its first bytes are too common to tell it from a raw image. So bytes are taken for it only if they start with a
     /// zlib header and what they decompress to starts like a LiME image, or another format that is known by its first
-    /// bytes. A raw image in a zlib stream is therefore not recognised.
+    /// bytes. A raw image in a zlib stream is therefore not recognised, and without the feature `zlib` none at all is.
     Zlib,
 }
 
@@ -60,17 +65,30 @@ impl Compression {
     }
 
     /// What the first bytes are in a zlib stream, if `bytes` look like one.
+    #[cfg(feature = "zlib")]
     pub(crate) fn start_of_zlib(bytes: &[u8]) -> Option<[u8; 16]> {
-        deflate::start(bytes)
+        zlib::start(bytes)
+    }
+
+    /// It takes zlib to know it.
+    #[cfg(not(feature = "zlib"))]
+    pub(crate) fn start_of_zlib(_bytes: &[u8]) -> Option<[u8; 16]> {
+        None
     }
 
     /// Puts all that `bytes` hold into `to`.
     pub(crate) fn decompress(self, bytes: &[u8], mut to: Sink) -> Result<Vec<u8>, OpenErrorKind> {
         let done = match self {
+            #[cfg(feature = "xz")]
             Self::Xz => xz::decompress(bytes, &mut to),
+            #[cfg(feature = "zstd")]
             Self::Zstd => zstd::decompress(bytes, &mut to),
-            Self::Gzip => deflate::gunzip(bytes, &mut to),
-            Self::Zlib => deflate::inflate(bytes, &mut to),
+            #[cfg(feature = "gzip")]
+            Self::Gzip => gzip::decompress(bytes, &mut to),
+            #[cfg(feature = "zlib")]
+            Self::Zlib => zlib::decompress(bytes, &mut to),
+            #[allow(unreachable_patterns, reason = "unless a feature is off")]
+            _ => return Err(OpenErrorKind::FeatureOff { feature: self.name() }),
         };
         match done {
             Ok(()) => Ok(to.bytes),
@@ -86,4 +104,11 @@ impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
+}
+
+/// What went wrong, with the place in the file.
+#[cfg(any(feature = "gzip", feature = "zlib"))]
+fn at(whole: &[u8], rest: &[u8], error: std::io::Error) -> Stop {
+    let offset = whole.len().saturating_sub(rest.len());
+    Stop::Failed(std::io::Error::new(error.kind(), format!("at offset {offset:#x}: {error}")))
 }

@@ -14,7 +14,7 @@ pub(super) trait Layout {
     const FIELDS: Fields;
     type FileHeader: FromBytes + Into<FileHeader>;
     type SectionHeader: FromBytes + Into<SectionHeader>;
-    type ProgramHeader: FromBytes + Immutable + KnownLayout + Copy + Into<ProgramHeader>;
+    type ProgramHeader: FromBytes + Into<ProgramHeader>;
 }
 
 /// Offsets of fields in their headers, in bytes.

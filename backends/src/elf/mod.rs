@@ -4,17 +4,19 @@ mod error;
 mod layout;
 mod notes;
 mod read;
+mod source;
 
 pub use error::{ElfError, ElfErrorKind};
 pub use notes::{Note, NoteError, Notes};
 pub(crate) use read::read;
+#[cfg(all(feature = "live", target_os = "linux"))]
+pub(crate) use read::read_headers;
+pub(crate) use source::{Kept, Source};
 
 use crate::segments::Segments;
 use crate::vmcoreinfo::Vmcoreinfo;
 use std::fmt;
 use std::ops::Range;
-
-pub(crate) const MAGIC: [u8; 4] = *b"\x7fELF";
 
 /// What the headers of an ELF image say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,14 @@ pub struct Elf {
     pub incomplete: bool,
     /// Size in bytes that the (decompressed) file must have to hold all segments. If it is shorter, it is cut short.
     pub expected_size: u64,
+    /// Size in bytes that it has; of a flattened file, once it is put together. Where that is not known, as in `/proc`,
+    /// the size that it must have.
+    pub file_size: u64,
+    /// Whether the file came flattened: in a stream of records.
+    pub flattened: bool,
+    /// Whether such a stream ends before its last record. What is missing for that reason reads as lost, or as behind
+    /// the end of the file.
+    pub stream_truncated: bool,
     /// Where the notes are.
     notes: Vec<Range<usize>>,
 }
@@ -38,6 +48,22 @@ pub struct Elf {
 impl Elf {
     pub(crate) fn notes<'i>(&'i self, file: &'i [u8]) -> Notes<'i> {
         Notes::new(file, self.byte_order, &self.notes)
+    }
+
+    /// Reads the notes, of which `most` bytes at most are kept, and has them found in what it returns from now on.
+    /// Those that can't be read are left out: they are no reason to refuse the memory.
+    #[cfg(all(feature = "live", target_os = "linux"))]
+    pub(crate) fn take_notes<S: Source>(&mut self, file: &S, most: usize) -> Vec<u8> {
+        let mut kept = Vec::new();
+        for note in &mut self.notes {
+            let size = note.len().min(most.saturating_sub(kept.len()));
+            let start = kept.len();
+            if let Ok(bytes) = file.bytes(in_file(note.start), in_file(size)) {
+                kept.extend_from_slice(&bytes);
+            }
+            *note = start..kept.len();
+        }
+        kept
     }
 
     pub(crate) fn vmcoreinfo<'i>(&'i self, file: &'i [u8]) -> Option<Vmcoreinfo<'i>> {
@@ -50,6 +76,18 @@ impl Elf {
 pub(crate) struct Core {
     pub(crate) segments: Segments,
     pub(crate) elf: Elf,
+    /// Whether any segment has an address other than 0.
+    any_addr: bool,
+    /// Where the program headers are.
+    table: u64,
+}
+
+impl Core {
+    /// Whether the addresses mean anything: 0 in each segment is one only where a kernel tells about itself.
+    pub(crate) fn check_addresses(&self, has_vmcoreinfo: bool) -> Result<(), ElfError> {
+        let kind = ElfErrorKind::NoPhysicalAddresses;
+        if self.any_addr || has_vmcoreinfo { Ok(()) } else { Err(ElfError { offset: self.table, kind }) }
+    }
 }
 
 /// The width of addresses in an ELF image. [`Display`](fmt::Display) writes `32-bit` or `64-bit`.

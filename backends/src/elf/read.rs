@@ -1,10 +1,14 @@
 //! From the headers to the memory. What is stored comes before what is missing; otherwise the first in the file wins.
 
 use super::layout::{Layout, Layout32, Layout64, ProgramHeader};
-use super::{Core, Elf, ElfError, ElfErrorKind, MAGIC, in_file};
+use super::{Core, Elf, ElfError, ElfErrorKind, Kept, Source, in_file};
+use crate::extents::Extents;
+use crate::magic::ELF as MAGIC;
 use crate::missing::{Covered, Missing, MissingReason};
 use crate::segments::{Segment, Segments};
 use iopt::{PhysAddr, PhysRange};
+use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::ops::Range;
 use zerocopy::FromBytes;
 use zerocopy::byteorder::{BigEndian, LittleEndian};
@@ -18,36 +22,47 @@ const NUMBER_ELSEWHERE: u16 = 0xffff;
 /// In e_flags: makedumpfile could not write all (DUMP_ELF_INCOMPLETE).
 const INCOMPLETE: u32 = 1;
 
-pub(crate) fn read(file: &[u8]) -> Result<Core, ElfError> {
-    let at = |offset, kind| Err(ElfError { offset, kind });
-    if let Some(&found) = file.first_chunk().filter(|found| **found != MAGIC) {
+/// Reads a file that is in memory, of which `file` is kept as `extents` say. Its start must be there.
+pub(crate) fn read(file: &[u8], extents: &Extents) -> Result<Core, ElfError> {
+    let core = read_headers(&Kept { file, extents })?;
+    core.check_addresses(core.elf.vmcoreinfo(file).is_some())?;
+    Ok(core)
+}
+
+/// Reads the headers, wherever they are, and leaves [`Core::check_addresses`] to the caller.
+pub(crate) fn read_headers<S: Source>(file: &S) -> Result<Core, S::Error> {
+    let at = |offset, kind| Err(S::Error::from(ElfError { offset, kind }));
+    let start = file.bytes(0, IDENT_SIZE)?;
+    if let Some(&found) = start.first_chunk().filter(|found| **found != MAGIC) {
         return at(0, ElfErrorKind::BadMagic { found });
     }
-    let &[_, _, _, _, class, byte_order, version, ..] = file else {
-        let kind = ElfErrorKind::TruncatedHeader { expected: IDENT_SIZE, found: in_file(file.len()) };
+    let &[_, _, _, _, class, byte_order, version, ..] = &*start else {
+        let kind = ElfErrorKind::TruncatedHeader { expected: IDENT_SIZE, found: in_file(start.len()) };
         return at(0, kind);
     };
     if version != 1 {
         return at(6, ElfErrorKind::Version { found: version });
     }
     match (class, byte_order) {
-        (1, 1) => Reader::<Layout32<LittleEndian>>::new(file)?.read(),
-        (1, 2) => Reader::<Layout32<BigEndian>>::new(file)?.read(),
-        (2, 1) => Reader::<Layout64<LittleEndian>>::new(file)?.read(),
-        (2, 2) => Reader::<Layout64<BigEndian>>::new(file)?.read(),
+        (1, 1) => Ok(Reader::<Layout32<LittleEndian>, S>::new(file)?.read()?),
+        (1, 2) => Ok(Reader::<Layout32<BigEndian>, S>::new(file)?.read()?),
+        (2, 1) => Ok(Reader::<Layout64<LittleEndian>, S>::new(file)?.read()?),
+        (2, 2) => Ok(Reader::<Layout64<BigEndian>, S>::new(file)?.read()?),
         (1 | 2, found) => at(5, ElfErrorKind::ByteOrder { found }),
         (found, _) => at(4, ElfErrorKind::Class { found }),
     }
 }
 
 /// A file of which the table of program headers is known to be there.
-struct Reader<'f, L: Layout> {
-    file: &'f [u8],
-    headers: &'f [L::ProgramHeader],
+struct Reader<'f, L: Layout, S> {
+    file: &'f S,
+    /// The table.
+    headers: Cow<'f, [u8]>,
     /// Where the table is.
     start: u64,
     machine: u16,
     flags: u32,
+    layout: PhantomData<L>,
 }
 
 /// What the program headers say, each list in the order of the file.
@@ -61,48 +76,54 @@ struct Found {
     any_addr: bool,
 }
 
-impl<'f, L: Layout> Reader<'f, L> {
-    fn new(file: &'f [u8]) -> Result<Self, ElfError> {
-        let (raw, _) = L::FileHeader::read_from_prefix(file).map_err(|_| {
-            let (expected, found) = (in_file(size_of::<L::FileHeader>()), in_file(file.len()));
+impl<'f, L: Layout, S: Source> Reader<'f, L, S> {
+    fn new(file: &'f S) -> Result<Self, S::Error> {
+        let expected = in_file(size_of::<L::FileHeader>());
+        let start = file.bytes(0, expected)?;
+        let (raw, _) = L::FileHeader::read_from_prefix(&start).map_err(|_| {
+            let found = in_file(start.len());
             ElfError { offset: 0, kind: ElfErrorKind::TruncatedHeader { expected, found } }
         })?;
         let header = raw.into();
         if header.kind != CORE {
-            return Err(ElfError { offset: L::FIELDS.kind, kind: ElfErrorKind::NotACore { found: header.kind } });
+            return Err(ElfError { offset: L::FIELDS.kind, kind: ElfErrorKind::NotACore { found: header.kind } }.into());
         }
         let mut number = u32::from(header.program_header_number);
         if header.program_header_number == NUMBER_ELSEWHERE {
             let found = header.section_headers;
             let kind = ElfErrorKind::NoSectionHeader { found };
             let missing = ElfError { offset: L::FIELDS.section_headers, kind };
-            let bytes = behind(file, found).filter(|_| found != 0).ok_or(missing)?;
-            let (section, _) = L::SectionHeader::read_from_prefix(bytes).map_err(|_| missing)?;
+            if found == 0 {
+                return Err(missing.into());
+            }
+            let bytes = file.bytes(found, in_file(size_of::<L::SectionHeader>()))?;
+            let (section, _) = L::SectionHeader::read_from_prefix(&bytes).map_err(|_| missing)?;
             number = section.into().info;
         }
         let size = in_file(size_of::<L::ProgramHeader>());
         if number != 0 && u64::from(header.program_header_size) != size {
             let kind = ElfErrorKind::ProgramHeaderSize { expected: size, found: header.program_header_size };
-            return Err(ElfError { offset: L::FIELDS.program_header_size, kind });
+            return Err(ElfError { offset: L::FIELDS.program_header_size, kind }.into());
         }
         let start = header.program_headers;
-        let headers = match (usize::try_from(number), behind(file, start)) {
-            (Ok(0), _) => Some(&[][..]),
-            (Ok(number), Some(table)) => {
-                <[L::ProgramHeader]>::ref_from_prefix_with_elems(table, number).ok().map(|(headers, _)| headers)
-            }
-            _ => None,
-        };
-        let kind = ElfErrorKind::TruncatedProgramHeaders { number, size, start, end: in_file(file.len()) };
-        let headers = headers.ok_or(ElfError { offset: L::FIELDS.program_headers, kind })?;
-        Ok(Self { file, headers, start, machine: header.machine, flags: header.flags })
+        let expected = size.saturating_mul(number.into());
+        let headers = if number == 0 { Cow::Borrowed(&[][..]) } else { file.bytes(start, expected)? };
+        let found = in_file(headers.len());
+        if found != expected {
+            let end = file.end().unwrap_or(start.saturating_add(found));
+            let kind = ElfErrorKind::TruncatedProgramHeaders { number, size, start, end };
+            return Err(ElfError { offset: L::FIELDS.program_headers, kind }.into());
+        }
+        let (machine, flags) = (header.machine, header.flags);
+        Ok(Self { file, headers, start, machine, flags, layout: PhantomData })
     }
 
     fn read(&self) -> Result<Core, ElfError> {
         let mut found = Found::default();
         let size = in_file(size_of::<L::ProgramHeader>());
-        for (index, raw) in (0u64..).zip(self.headers) {
-            let header: ProgramHeader = (*raw).into();
+        let raw_headers = self.headers.chunks_exact(size_of::<L::ProgramHeader>());
+        for (index, raw) in (0u64..).zip(raw_headers.filter_map(|raw| L::ProgramHeader::read_from_bytes(raw).ok())) {
+            let header: ProgramHeader = raw.into();
             match header.kind {
                 LOAD if header.addr != L::MAX_ADDRESS && (header.memory_size, header.file_size) != (0, 0) => {
                     let offset = self.start.saturating_add(index.saturating_mul(size));
@@ -114,18 +135,26 @@ impl<'f, L: Layout> Reader<'f, L> {
             }
         }
         let Found { present, missing, notes, expected_size, any_addr, .. } = found;
-        let at_table = |kind| ElfError { offset: self.start, kind };
+        let table = self.start;
         if present.is_empty() && missing.is_empty() {
-            let number = u32::try_from(self.headers.len()).unwrap_or(u32::MAX);
-            return Err(at_table(ElfErrorKind::NoMemory { number }));
+            let number = in_file(self.headers.len()).checked_div(size).and_then(|number| u32::try_from(number).ok());
+            let kind = ElfErrorKind::NoMemory { number: number.unwrap_or(u32::MAX) };
+            return Err(ElfError { offset: table, kind });
         }
         let incomplete = self.flags & INCOMPLETE != 0;
         let (class, byte_order) = (L::CLASS, L::BYTE_ORDER);
-        let elf = Elf { class, byte_order, machine: self.machine, incomplete, expected_size, notes };
-        if !any_addr && elf.vmcoreinfo(self.file).is_none() {
-            return Err(at_table(ElfErrorKind::NoPhysicalAddresses));
-        }
-        Ok(Core { segments: Segments::overlaid(present, missing), elf })
+        let elf = Elf {
+            class,
+            byte_order,
+            machine: self.machine,
+            incomplete,
+            expected_size,
+            file_size: self.file.end().unwrap_or(expected_size),
+            flattened: false,
+            stream_truncated: false,
+            notes,
+        };
+        Ok(Core { segments: Segments::overlaid(present, missing), elf, any_addr, table })
     }
 
     /// Memory: first what is stored, then what the end of the file takes away, then what is not stored.
@@ -145,10 +174,11 @@ impl<'f, L: Layout> Reader<'f, L> {
         if let Some(range) = part(addr, 0, stored_size) {
             found.present.push(Segment { range, offset: stored.start });
         }
-        let missing = [
-            (part(addr, stored_size, file_size), MissingReason::Truncated),
-            (part(addr, file_size, memory_size), MissingReason::Excluded),
-        ];
+        let end = header.offset.checked_add(file_size);
+        let is_in_file = end.is_some_and(|end| self.file.end().is_none_or(|file| end <= file));
+        let lost = if is_in_file { MissingReason::Lost } else { MissingReason::Truncated };
+        let missing =
+            [(part(addr, stored_size, file_size), lost), (part(addr, file_size, memory_size), MissingReason::Excluded)];
         found.missing.extend(missing.into_iter().filter_map(|(range, reason)| Some(Missing { range: range?, reason })));
         Ok(())
     }
@@ -164,15 +194,14 @@ impl<'f, L: Layout> Reader<'f, L> {
         }
     }
 
-    /// Which bytes of the file a segment has, up to the end of the file.
+    /// Which bytes a segment has, up to the end of the file or a gap.
     fn stored(&self, header: &ProgramHeader, found: &mut Found) -> Range<usize> {
         if header.file_size == 0 {
             return 0..0;
         }
         let end = header.offset.saturating_add(header.file_size);
         found.expected_size = found.expected_size.max(end);
-        let [start, end] = [header.offset, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
-        start.min(self.file.len())..end.min(self.file.len())
+        self.file.find(header.offset, header.file_size)
     }
 }
 
@@ -180,9 +209,4 @@ impl<'f, L: Layout> Reader<'f, L> {
 fn part(addr: u64, from: u64, to: u64) -> Option<PhysRange> {
     let last = to.checked_sub(1).filter(|last| from <= *last)?;
     PhysRange::new(PhysAddr(addr.checked_add(from)?), PhysAddr(addr.checked_add(last)?))
-}
-
-/// The file from `offset` on.
-fn behind(file: &[u8], offset: u64) -> Option<&[u8]> {
-    file.get(usize::try_from(offset).ok()?..)
 }

@@ -38,27 +38,35 @@ impl Bitmap {
 
 /// How many bits are set below each block of bits: 8 bytes for 128 of the bitmap.
 #[derive(Debug)]
-pub(super) struct Ranks(Vec<u64>);
+pub(super) struct Ranks {
+    blocks: Vec<u64>,
+    /// How many set bits are below the first that counts.
+    skipped: u64,
+}
 
 impl Ranks {
-    pub(super) fn new(words: &[U64]) -> Self {
+    /// Ranks that start at bit `first`, which is that of the first page in a file.
+    pub(super) fn new(words: &[U64], first: u64) -> Self {
         let mut below = 0u64;
         let blocks = words.chunks(WORDS).map(|block| {
             let rank = below;
             below = below.saturating_add(ones(block));
             rank
         });
-        Self(blocks.collect())
+        let mut ranks = Self { blocks: blocks.collect(), skipped: 0 };
+        ranks.skipped = ranks.rank(words, first).unwrap_or(0);
+        ranks
     }
 
-    /// How many bits are set below bit `index`.
+    /// How many bits are set from the first one up to below bit `index`.
     #[inline]
     pub(super) fn rank(&self, words: &[U64], index: u64) -> Option<u64> {
         let block = usize::try_from(index / BLOCK).ok()?;
         let word = usize::try_from(index / 64).ok()?;
         let whole = words.get(block.checked_mul(WORDS)?..word)?;
         let part = words.get(word)?.get() & !high(index);
-        self.0.get(block)?.checked_add(ones(whole))?.checked_add(u64::from(part.count_ones()))
+        let below = self.blocks.get(block)?.checked_add(ones(whole))?.checked_add(u64::from(part.count_ones()))?;
+        below.checked_sub(self.skipped)
     }
 }
 

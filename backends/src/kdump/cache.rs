@@ -1,4 +1,5 @@
-use super::page::{Descriptor, Work};
+use super::page::Descriptor;
+use super::work::Work;
 use std::collections::HashMap;
 
 /// Bytes of decompressed pages that are kept: 1024 tables of 4 KiB.

@@ -211,6 +211,19 @@ pub enum PageCompression {
     Zstd,
 }
 
+impl PageCompression {
+    /// The one that is set in these flags of a page, or in the status of a dump, if it is one.
+    pub(super) fn of(flags: u32) -> Option<Self> {
+        match flags & 0x27 {
+            0x1 => Some(Self::Zlib),
+            0x2 => Some(Self::Lzo),
+            0x4 => Some(Self::Snappy),
+            0x20 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for PageCompression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -1,7 +1,7 @@
 //! The two headers (makedumpfile, `diskdump_mod.h`: `disk_dump_header`, `kdump_sub_header`; libkdumpfile,
 //! `diskdump.c`).
 
-use super::error::{KdumpError, KdumpErrorKind, KdumpPart};
+use super::error::{KdumpError, KdumpErrorKind, KdumpPart, PageCompression};
 use super::layout::{Fields, Layout, SubFields, is_wide, is_x86_32};
 use super::source::Source;
 use std::ops::Range;
@@ -41,6 +41,9 @@ pub struct KdumpHeader {
     pub max_mapnr: u64,
     /// Whether the dump was not finished, for lack of space: pages may be lost.
     pub incomplete: bool,
+    /// How the pages are compressed that are, as the header says; each page says it itself. `None` if the header says
+    /// nothing of it, or of several ways.
+    pub compression: Option<PageCompression>,
     /// The page frames that this file of a split dump has, the last exclusive.
     pub part: Option<Range<u64>>,
     /// All of the kernel's `utsname`.
@@ -158,6 +161,7 @@ fn main(source: &Source, bytes: &[u8], layout: Layout, machine: &str) -> Result<
         block_size,
         max_mapnr,
         incomplete: fields.u32(at(424)) & 0x8 != 0,
+        compression: PageCompression::of(fields.u32(at(424))),
         part: sub.part,
     };
     let bitmap = blocks(u64::from(sub_blocks).saturating_add(1));

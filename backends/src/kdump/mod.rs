@@ -3,11 +3,18 @@ mod cache;
 mod error;
 mod header;
 mod layout;
+#[cfg(feature = "kdump")]
 mod lzo;
 mod missing;
 mod page;
 mod read;
 mod source;
+#[cfg(feature = "kdump")]
+mod work;
+#[cfg(not(feature = "kdump"))]
+#[path = "no_work.rs"]
+mod work;
+#[cfg(feature = "kdump")]
 mod zstd;
 
 pub use error::{KdumpError, KdumpErrorKind, KdumpPageError, KdumpPageErrorKind, KdumpPart, PageCompression};
@@ -18,11 +25,11 @@ use crate::elf::{ByteOrder, Notes};
 use bitmap::{Bitmap, Ranks};
 use cache::Cache;
 use header::{parse, truncated};
-use source::Source;
+pub(crate) use source::Source;
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// A kdump-compressed file (also called diskdump), as makedumpfile and QEMU write it, plain or flattened.
 ///
@@ -43,7 +50,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// [`Io`]: iopt::memory::ReadErrorKind::Io
 ///
 /// # Memory
-/// Nothing but the headers and the bitmaps is looked at before a page is asked for. What is kept is 1/16 of the
+/// Nothing but the headers is looked at before a page is asked for, and then the bitmaps, once. What is kept is 1/16 of the
 /// second bitmap and 4 MiB of pages; of a flattened dump also up to 48 bytes for each of its records, four times that
 /// while it is opened, and the bitmaps if they lie in several. Whatever a header says, no more is allocated for it
 /// than the file holds. While a page is decompressed it takes its own size twice; zstd takes up to 8 MiB more.
@@ -57,13 +64,12 @@ pub struct Kdump {
     memory: Bitmap,
     /// Absent in old dumps, where all memory is in the file.
     dumped: Option<Bitmap>,
-    ranks: Ranks,
+    /// Counted when the first page is asked for.
+    ranks: OnceLock<Ranks>,
     /// How many page frames there are.
     frames: u64,
     /// The page frames that this file has.
     part: Range<u64>,
-    /// How many pages were dumped before those of this file.
-    rank_of_part: u64,
     descriptors: u64,
     /// Offset and size, as of the notes.
     vmcoreinfo: Option<(u64, u64)>,
@@ -80,12 +86,12 @@ impl Kdump {
     /// # Errors
     /// [`KdumpErrorKind`] tells what is malformed: headers that make no sense, or bitmaps that are cut short. A file
     /// that ends behind its bitmaps is read as far as it goes.
+    #[cfg(feature = "kdump")]
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, KdumpError> {
-        Self::new(Bytes::Memory(bytes.into()))
+        Self::new(Source::new(Bytes::Memory(bytes.into()))?)
     }
 
-    pub(crate) fn new(bytes: Bytes) -> Result<Self, KdumpError> {
-        let source = Source::new(bytes)?;
+    pub(crate) fn new(source: Source) -> Result<Self, KdumpError> {
         let parsed = parse(&source)?;
         let header = parsed.header;
         let half = parsed.bitmap_bytes / 2;
@@ -102,17 +108,13 @@ impl Kdump {
         let shift = header.block_size.trailing_zeros();
         // Frames that no 64-bit address reaches are not there.
         let frames = header.max_mapnr.min(u64::MAX.wrapping_shr(shift).saturating_add(1));
-        let words = dumped.as_ref().unwrap_or(&memory).words(&source);
-        let ranks = Ranks::new(words);
         let part = header.part.clone().map_or(0..frames, |part| part.start.min(frames)..part.end.min(frames));
-        let rank_of_part = ranks.rank(words, part.start).unwrap_or(0);
         Ok(Self {
             memory,
             dumped,
-            ranks,
+            ranks: OnceLock::new(),
             frames,
             part,
-            rank_of_part,
             descriptors: parsed.descriptors,
             vmcoreinfo: parsed.vmcoreinfo,
             notes: parsed.notes,

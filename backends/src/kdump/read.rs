@@ -1,5 +1,5 @@
 use super::Kdump;
-use super::bitmap::{self, is_set};
+use super::bitmap::{self, Ranks, is_set};
 use super::cache::Cache;
 use super::error::{KdumpPageError, KdumpPageErrorKind};
 use super::layout::Fields;
@@ -61,7 +61,8 @@ impl Kdump {
         if !self.part.contains(&pfn) || !is_set(words, pfn) {
             return Err(self.absence(pfn));
         }
-        let rank = self.ranks.rank(words, pfn).and_then(|rank| rank.checked_sub(self.rank_of_part));
+        let ranks = self.ranks.get_or_init(|| Ranks::new(words, self.part.start));
+        let rank = ranks.rank(words, pfn);
         let offset = rank.and_then(|rank| rank.checked_mul(DESCRIPTOR)?.checked_add(self.descriptors));
         let offset = offset.unwrap_or(u64::MAX);
         let missing = KdumpPageErrorKind::DescriptorMissing { offset, end: self.source.end() };

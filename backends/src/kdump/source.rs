@@ -1,5 +1,7 @@
 use crate::bytes::Bytes;
+use crate::extents::Extents;
 use crate::flattened::{self, Flattened, FlattenedError};
+use crate::sink::{Sink, Stop};
 use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
@@ -13,10 +15,40 @@ pub(crate) enum Source {
 
 impl Source {
     pub(crate) fn new(bytes: Bytes) -> Result<Self, FlattenedError> {
-        if bytes.as_slice().starts_with(&flattened::SIGNATURE) {
-            return Flattened::new(bytes).map(Self::Flattened);
+        Self::Plain(bytes).unflattened()
+    }
+
+    /// Seen as the file that was flattened, if it is one.
+    pub(crate) fn unflattened(self) -> Result<Self, FlattenedError> {
+        match self {
+            Self::Plain(bytes) if bytes.as_slice().starts_with(&flattened::SIGNATURE) => {
+                Flattened::new(bytes).map(Self::Flattened)
+            }
+            source => Ok(source),
         }
-        Ok(Self::Plain(bytes))
+    }
+
+    /// If it is flattened: whether the stream ends before its last record.
+    pub(crate) fn is_stream_truncated(&self) -> Option<bool> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Flattened(flattened) => Some(flattened.truncated()),
+        }
+    }
+
+    /// Which parts of the file there are, and puts them together in `to` if it is flattened.
+    pub(crate) fn assemble(&self, to: &mut Sink) -> Result<Extents, Stop> {
+        match self {
+            Self::Plain(bytes) => Ok(Extents::whole(bytes.as_slice().len())),
+            Self::Flattened(flattened) => flattened.assemble(to),
+        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Flattened(flattened) => flattened.into_bytes(),
+        }
     }
 
     /// Behind the last byte that is there.

@@ -15,6 +15,7 @@ mod common;
 
 mod builder;
 mod capture;
+mod flattened;
 mod headers;
 mod hostile;
 mod notes;

@@ -124,6 +124,13 @@ fn the_headers_are_told() {
         assert_eq!((header.version, header.block_size, header.machine.as_str()), (6, 4096, "x86_64"), "{name}");
         assert_eq!((header.is_64_bit, header.big_endian, header.incomplete), (true, false, false), "{name}");
         assert_eq!(header.part, None, "{name}");
+        let compression = header.compression.map(|compression| compression.to_string().to_lowercase());
+        let known = match name {
+            "uncompressed" => None,
+            "flattened" => Some("zlib"),
+            name => Some(name),
+        };
+        assert_eq!(compression.as_deref(), known, "{name}");
         assert_eq!(dump.is_flattened(), name == "flattened");
         assert!(!dump.is_stream_truncated(), "{name}");
         assert_eq!(dump.as_bytes(), bytes(name));

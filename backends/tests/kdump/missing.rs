@@ -134,3 +134,20 @@ fn the_kernel_and_the_time_are_told() {
         assert_eq!(Kdump::from_bytes(file).unwrap().header().timestamp, (7, 9));
     }
 }
+
+#[test]
+fn invalid_gap_of_a_flattened_dump_is_lost_and_its_end_cut_off() {
+    let builder = Builder::new().plain([1, 2, 3]);
+    let (file, data) = (builder.build(), builder.descriptors() + 3 * 24);
+    let record = |at: usize, end: usize| {
+        [&(at as i64).to_be_bytes()[..], &((end - at) as i64).to_be_bytes(), &file[at..end]].concat()
+    };
+    let mut stream = b"makedumpfile\0\0\0\0".to_vec();
+    stream.extend([1i64.to_be_bytes(), 1i64.to_be_bytes()].concat());
+    stream.resize(4096, 0);
+    // Not the last byte of the first page, nor the last of all.
+    stream.extend([record(0, data + 4095), record(data + 4096, file.len() - 1), vec![0xff; 16]].concat());
+    let dump = Kdump::from_bytes(stream).unwrap();
+    assert_eq!(missing(&dump), [(1, 1, MissingReason::Lost), (3, 3, MissingReason::Truncated)]);
+    builder.check(&dump, 2);
+}

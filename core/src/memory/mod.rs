@@ -154,7 +154,7 @@ impl fmt::Display for ReadErrorKind {
         match self {
             Self::Hole => f.write_str("is not in the memory image (a hole)"),
             Self::Excluded => f.write_str("was left out by the dump's filter"),
-            Self::Io(0) => f.write_str("could not be read (I/O error)"),
+            Self::Io(0) => f.write_str("should be there, but is damaged, cut off or unreadable (I/O error)"),
             Self::Io(errno) => write!(f, "could not be read (I/O error, os error {errno})"),
         }
     }

@@ -12,6 +12,7 @@ mod ecap;
 mod entry_128;
 mod entry_words;
 mod fault;
+mod gsts;
 mod interrupt;
 mod judge;
 mod legacy;
@@ -32,6 +33,7 @@ pub use context::{ContextEntry, TranslationType};
 pub use device::{Device, DeviceEntries};
 pub use ecap::Ecap;
 pub use fault::{Cause, Fault, WidthLimit};
+pub use gsts::Gsts;
 pub use interrupt::{
     DeliveryMode, DestinationMode, Entries, IndexedEntry, Interrupt, InterruptCause, InterruptEntry, InterruptFault,
     InterruptPlace, Irta, Msi, PostedDescriptor, Remapped, SourceValidation, TriggerMode,

@@ -63,6 +63,12 @@ impl Unit {
         self.ecap
     }
 
+    /// How many bits a physical address has, where that is known.
+    #[must_use]
+    pub const fn host_address_width(&self) -> Option<u8> {
+        self.host_address_width
+    }
+
     /// The root table address register.
     #[must_use]
     pub const fn rtaddr(&self) -> Rtaddr {

@@ -1,6 +1,6 @@
 //! The file of the new tables.
 
-use crate::args::CopyTables;
+use crate::args::{Common, CopyTables};
 use crate::error::Error;
 use iopt::PhysAddr;
 use iopt::memory::{AllocError, AllocErrorKind, Page, PageAllocator, PhysReader};
@@ -19,7 +19,7 @@ pub struct Destination {
 
 impl Destination {
     /// `None` for a dry run. What can't be right is refused before anything is read.
-    pub fn new(command: &CopyTables) -> Result<Option<Self>, Error> {
+    pub fn new(common: &Common, command: &CopyTables) -> Result<Option<Self>, Error> {
         let wrong = |expected: &str, found: &str| Err(Error::Use(format!("expected {expected}, found {found}")));
         let path = match &command.out {
             None if command.dry_run => return Ok(None),
@@ -33,8 +33,8 @@ impl Destination {
             (Ok(image), Ok(path)) => image == path,
             _ => false,
         };
-        if command.image.as_ref().is_some_and(same) {
-            return wrong("another file as --out than IMAGE", &path.display().to_string());
+        if command.image.iter().chain(common.with.iter().map(|file| &file.path)).any(same) {
+            return wrong("another file as --out than IMAGE and --with", &path.display().to_string());
         }
         // A new file takes the place of the old one, which must not be a device, nor a link like /dev/stdout.
         if path.file_name().is_none() || fs::symlink_metadata(path).is_ok_and(|known| !known.is_file()) {

@@ -8,6 +8,7 @@ mod reserved;
 
 use crate::args::{Common, CopyTables};
 use crate::error::{Error, Outcome};
+use crate::memory::Memory;
 use crate::output::Output;
 use crate::statistics::Statistics;
 use crate::units;
@@ -15,7 +16,7 @@ use file::{Destination, Written};
 use iopt::copy::{self, Mode, Options, Partial};
 use iopt::memory::Counted;
 use iopt::vtd::{Rtaddr, Unit};
-use iopt_backends::{NewPages, Stack};
+use iopt_backends::NewPages;
 use placement::Placement;
 use planning::Planner;
 use report::Report;
@@ -24,14 +25,14 @@ use std::io;
 use std::time::Instant;
 
 pub fn run(common: &Common, command: &CopyTables, output: &mut Output) -> Result<Outcome, Error> {
-    let is_sample = command.image.is_none();
+    let is_sample = units::is_sample(common, command.image.as_deref())?;
     if let Some(found) = selection(common) {
         return Err(Error::Use(format!("expected all devices of the units (they share tables), found {found}")));
     }
-    let destination = Destination::new(command)?;
-    let units = units::units(common, is_sample)?;
+    let destination = Destination::new(common, command)?;
+    let units = units::units(common, is_sample, output)?;
     let image = units::open(common, command.image.as_deref())?;
-    let width = units::host_address_width(common, is_sample);
+    let width = units.iter().find_map(Unit::host_address_width);
     let placement = Placement::new(command.base, &image, width)?;
 
     let options = Options {
@@ -85,7 +86,7 @@ fn selection(common: &Common) -> Option<String> {
 
 /// Compares the old tables with those in the file, and not with those that were meant to be written to it.
 fn verify(
-    image: &Stack,
+    image: &Memory,
     units: &[Unit],
     roots: &[Rtaddr],
     destination: &Destination,

@@ -7,6 +7,7 @@ use crate::args::{Common, DmarFile};
 use crate::error::{Error, Outcome};
 use crate::output::Output;
 use crate::statistics::Statistics;
+use crate::units;
 use iopt::vtd::dmar::{DeviceScopes, Dmar, DmarError, Structure};
 use std::fmt;
 use std::fs::File;
@@ -18,6 +19,7 @@ use std::time::Duration;
 const MOST: u64 = 16 << 20;
 
 pub fn run(common: &Common, command: &DmarFile, output: &mut Output) -> Result<Outcome, Error> {
+    units::is_sample(common, Some(&command.file))?;
     let refused = |found: &dyn fmt::Display| {
         Error::Use(format!("{}: expected an ACPI DMAR table, {found}", command.file.display()))
     };

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 #[derive(Debug, Serialize)]
 pub struct InfoLine<'i> {
     pub format: &'static str,
-    pub size: u64,
+    pub size: Option<u64>,
     pub ranges: Vec<MemoryRange>,
     pub vmcoreinfo: Option<KernelInfo<'i>>,
 }

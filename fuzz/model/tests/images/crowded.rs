@@ -8,13 +8,13 @@ use iopt_model::check::image::check_any;
 
 /// Ranges of one byte each, this far apart.
 fn lime(step: u64) -> Vec<u8> {
-    (0..2000).flat_map(|index| [header(*b"EMiL", 1, index * step, index * step), vec![7]].concat()).collect()
+    (0..40_000).flat_map(|index| [header(*b"EMiL", 1, index * step, index * step), vec![7]].concat()).collect()
 }
 
 /// Program headers of the smaller class, which store as many bytes each.
 fn elf(first: impl Fn(u64) -> u64, size: impl Fn(u64) -> u64, stored: usize) -> Vec<u8> {
     let segment = |index| Segment { kind: 1, addr: first(index), stored: vec![7; stored], memory_size: size(index) };
-    KINDS[0].core(&(0..2000).map(segment).collect::<Vec<_>>())
+    KINDS[0].core(&(0..40_000).map(segment).collect::<Vec<_>>())
 }
 
 /// Program headers that all have the same notes, of which there are as many as there is room for.
@@ -35,7 +35,7 @@ fn notes() -> Vec<u8> {
 
 fn flattened(size: u64, to: impl Fn(u64) -> u64) -> Vec<u8> {
     let mut stream = flattened_header();
-    for index in 0..4000 {
+    for index in 0..40_000 {
         stream.extend([to(index), size].map(u64::to_be_bytes).concat());
         stream.extend((0..size).map(|_| 7));
     }
@@ -49,18 +49,18 @@ fn many_ranges_take_no_more_than_said() {
         ("LiME, apart", lime(2)),
         ("ELF, neighbours", elf(|index| 1 + index, |_| 1, 1)),
         ("ELF, with something missing behind each byte", elf(|index| index * 4096, |_| 2, 1)),
-        ("ELF, nested, the smallest first", elf(|index| 10000 - 2 * index, |index| 2 + 4 * index, 0)),
-        ("ELF, nested around stored bytes", elf(|index| 20000 - 2 * index, |index| 2 + 4 * index, 1)),
+        ("ELF, nested, the smallest first", elf(|index| 100_000 - 2 * index, |index| 2 + 4 * index, 0)),
+        ("ELF, nested around stored bytes", elf(|index| 100_000 - 2 * index, |index| 2 + 4 * index, 1)),
         ("ELF, notes over notes", notes()),
         ("flattened, neighbours", flattened(1, |index| index)),
         ("flattened, apart", flattened(1, |index| 2 * index)),
-        ("flattened, backwards", flattened(1, |index| 9999 - 2 * index)),
+        ("flattened, backwards", flattened(1, |index| 99_999 - 2 * index)),
         ("flattened, one over the next", flattened(3, |index| 2 * index)),
-        ("flattened, one over the one before, backwards", flattened(3, |index| 9999 - 2 * index)),
+        ("flattened, one over the one before, backwards", flattened(3, |index| 99_999 - 2 * index)),
         ("gzip of 32 MiB", gzip(&vec![0; 32 << 20])),
         ("AVML of 32 MiB", block(0, (32 << 20) - 1)),
         ("AVML of 32 MiB, in gzip", gzip(&block(0, (32 << 20) - 1))),
-        ("flattened, each within two others", flattened(3, |index| 3 * (index % 2000) + index / 2000)),
+        ("flattened, each within two others", flattened(3, |index| 3 * (index % 20_000) + index / 20_000)),
     ] {
         run(check_any, name, &bytes);
     }

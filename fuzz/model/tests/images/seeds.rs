@@ -58,7 +58,9 @@ fn elfs() -> Vec<Seed> {
         let info = notes(KINDS[index].note(b"VMCOREINFO\0", 0, b"A=1\n"));
         [info, load(0x1000, 0x1fff).of(0x1800), load(0x1800, 0x2fff)]
     };
+    let flat = flattened(&KINDS[2].core(&segments(2)));
     vec![
+        seed("image_elf", "elf-flattened", flat, vec![0..32, 4096..4112 + 64 + 3 * 56]),
         seed("image_elf", "elf-64", KINDS[2].core(&segments(2)), vec![0..64 + 3 * 56 + 28]),
         seed("image_elf", "elf-32-many", KINDS[1].core_of_many(&segments(1)), vec![0..52 + 3 * 32 + 40 + 28]),
     ]

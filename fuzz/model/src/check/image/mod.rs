@@ -61,7 +61,7 @@ pub fn check_any(bytes: &[u8]) {
 /// the check itself takes.
 const READING: u64 = 5 << 20;
 
-/// The most that opening a file takes, in bytes: 512 KiB, and 16 times what there is to read, be it in the file or
+/// The most that opening a file takes, in bytes: 512 KiB, and 12 times what there is to read, be it in the file or
 /// decompressed.
 ///
 /// `None` for what is compressed by zstd as a whole, where it is known that a single block can take more.
@@ -70,7 +70,7 @@ fn most(bytes: &[u8]) -> Option<u64> {
     let compressed = zlib || [XZ, b"\x1f\x8b", b"AVML"].iter().any(|magic| bytes.starts_with(magic));
     // A stream, and AVML in it.
     let decompressed = if compressed { 2 * LIMIT } else { 0 };
-    (!bytes.starts_with(ZSTD)).then_some((512 << 10) + 16 * (bytes.len() as u64 + decompressed))
+    (!bytes.starts_with(ZSTD)).then_some((512 << 10) + 12 * (bytes.len() as u64 + decompressed))
 }
 
 /// With the first of `magics` at the start, unless there is one of them.
