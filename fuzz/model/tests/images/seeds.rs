@@ -56,7 +56,7 @@ fn seed(target: &'static str, name: &'static str, bytes: Vec<u8>, headers: Vec<R
 fn elfs() -> Vec<Seed> {
     let segments = |index: usize| {
         let info = notes(KINDS[index].note(b"VMCOREINFO\0", 0, b"A=1\n"));
-        [info, load(0x1000, 0x1fff).of(0x1800), load(0x1800, 0x2fff)]
+        [info, load(0x1000, 0x17ff).of(0x1800), load(0x1800, 0x27ff)]
     };
     let flat = flattened(&KINDS[2].core(&segments(2)));
     vec![
