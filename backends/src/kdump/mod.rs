@@ -95,9 +95,10 @@ impl Kdump {
         let parsed = parse(&source)?;
         let header = parsed.header;
         let half = parsed.bitmap_bytes / 2;
-        let bitmap = |part, offset, length| {
-            let missing = || truncated(offset, part, length, source.available(offset, length));
-            Bitmap::new(&source, offset, length).ok_or_else(missing)
+        let bitmap = |part, offset, length: u64| {
+            let needed = length.min(header.max_mapnr.div_ceil(8));
+            let missing = || truncated(offset, part, needed, source.available(offset, needed));
+            Bitmap::new(&source, offset, length, needed).ok_or_else(missing)
         };
         let (memory, dumped) = if parsed.single {
             (bitmap(KdumpPart::Memory, parsed.bitmap, parsed.bitmap_bytes)?, None)
