@@ -17,13 +17,16 @@ pub(super) struct Bitmap {
 }
 
 impl Bitmap {
-    /// The bitmap of `length` bytes, a multiple of 8, if it is all there.
-    pub(super) fn new(source: &Source, offset: u64, length: u64) -> Option<Self> {
-        let copy = match source.get(offset, length)? {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(bits) => Some(bits),
-        };
-        Some(Self { offset, length: usize::try_from(length).ok()?, copy })
+    /// The bitmap of `length` bytes, a multiple of 8, if all is there that has the bits of `needed` bytes. The rest is
+    /// padding, which makedumpfile does not write to a stream.
+    pub(super) fn new(source: &Source, offset: u64, length: u64, needed: u64) -> Option<Self> {
+        if let Some(bits) = source.get(offset, length) {
+            let copy = if let Cow::Owned(bits) = bits { Some(bits) } else { None };
+            return Some(Self { offset, length: usize::try_from(length).ok()?, copy });
+        }
+        let mut bits = source.get(offset, needed)?.into_owned();
+        bits.resize(bits.len().checked_next_multiple_of(8)?, 0);
+        Some(Self { offset, length: bits.len(), copy: Some(bits) })
     }
 
     #[inline]

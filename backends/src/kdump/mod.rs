@@ -50,10 +50,14 @@ use std::sync::{Mutex, OnceLock};
 /// [`Io`]: iopt::memory::ReadErrorKind::Io
 ///
 /// # Memory
-/// Nothing but the headers is looked at before a page is asked for, and then the bitmaps, once. What is kept is 1/16 of the
-/// second bitmap and 4 MiB of pages; of a flattened dump also up to 48 bytes for each of its records, four times that
-/// while it is opened, and the bitmaps if they lie in several. Whatever a header says, no more is allocated for it
-/// than the file holds. While a page is decompressed it takes its own size twice; zstd takes up to 8 MiB more.
+/// Nothing but the headers is looked at before a page is asked for, and then the bitmaps, once. What is kept is 1/16
+/// of the second bitmap, 4 MiB of pages, and what a page is decompressed with: twice its size and 64 KiB. Of a flattened
+/// dump it is also up to 48 bytes for each of its records, four times that while it is opened, and the bitmaps if they
+/// lie in several. Whatever a header says, no more is allocated for it than the file holds. While a page is decompressed
+/// from zstd that takes up to 8 MiB more.
+///
+/// Compressed pages are read from the file and not mapped, so that a walk over a large dump keeps no more of it in
+/// memory than its bitmaps and descriptors.
 ///
 /// One gap is known: a page of 4 KiB in zstd that was made for the purpose takes up to 384 MiB for a moment, and one
 /// of 64 KiB sixteen times that, before it is refused. The decoder for Rust 1.85 does not bound matches.
@@ -95,9 +99,10 @@ impl Kdump {
         let parsed = parse(&source)?;
         let header = parsed.header;
         let half = parsed.bitmap_bytes / 2;
-        let bitmap = |part, offset, length| {
-            let missing = || truncated(offset, part, length, source.available(offset, length));
-            Bitmap::new(&source, offset, length).ok_or_else(missing)
+        let bitmap = |part, offset, length: u64| {
+            let needed = length.min(header.max_mapnr.div_ceil(8));
+            let missing = || truncated(offset, part, needed, source.available(offset, needed));
+            Bitmap::new(&source, offset, length, needed).ok_or_else(missing)
         };
         let (memory, dumped) = if parsed.single {
             (bitmap(KdumpPart::Memory, parsed.bitmap, parsed.bitmap_bytes)?, None)

@@ -106,6 +106,11 @@ impl Builder {
         2 * self.block_size as usize + self.bitmaps as usize * self.bitmap_bytes()
     }
 
+    /// Where the bits end that mean anything; padding follows up to the descriptors.
+    pub fn last_bits(&self) -> usize {
+        self.descriptors() - self.bitmap_bytes() + (self.max_mapnr as usize).div_ceil(8)
+    }
+
     fn header(&self) -> Vec<u8> {
         let mut header = b"KDUMP   ".to_vec();
         header.extend(self.u32(self.version));

@@ -45,13 +45,13 @@ fn every_length_is_refused_or_read_as_far_as_it_goes() {
     for length in 0..=file.len() {
         match Kdump::from_bytes(file[..length].to_vec()) {
             Ok(dump) => {
-                assert!(length >= builder.descriptors());
+                assert!(length >= builder.last_bits());
                 let read = read_all(&dump);
                 assert!(read >= most, "{length}");
                 most = read;
             }
             Err(error) => {
-                assert!(length < builder.descriptors(), "{length}: {error}");
+                assert!(length < builder.last_bits(), "{length}: {error}");
                 assert_eq!(error.to_string().lines().count(), 1);
             }
         }
