@@ -1,5 +1,5 @@
-//! Memory images of any bytes: opening one gives an error of one line or an image that keeps its word, and takes no
-//! more memory than [`most`].
+//! Memory images of any bytes: opening one gives an error of one line or an image that keeps its word, in
+//! memory in proportion to what there is to read.
 
 mod reader;
 mod stack;
