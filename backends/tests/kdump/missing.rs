@@ -2,6 +2,7 @@
 
 use crate::builder::{Builder, absent};
 use crate::captures;
+use crate::flattened;
 use iopt::PhysAddr;
 use iopt::memory::{Page, PhysReader, ReadErrorKind};
 use iopt_backends::{Kdump, MissingReason};
@@ -163,5 +164,20 @@ fn invalid_descriptors_are_told_without_decompressing() {
         assert_eq!(missing(&dump), [(2, 2, MissingReason::Damaged)], "{field} {value:#x}");
         assert_eq!(absent(&dump, 2 << 12).1, ReadErrorKind::Io(0));
         assert_eq!(dump.decompressions(), 0);
+    }
+}
+
+/// Of each page a byte is in no record: the first, one in between, the last.
+#[test]
+fn invalid_gap_in_a_flattened_dump_is_told_where_it_is() {
+    let builder = Builder::new().plain([1, 2, 3]);
+    let (file, data) = (builder.build(), builder.descriptors() + 3 * 24);
+    for (pfn, at) in [(1, data), (2, data + 5000), (3, data + 3 * 4096 - 1)] {
+        let mut stream = flattened::header();
+        flattened::record(&mut stream, 0, &file[..at]);
+        flattened::record(&mut stream, at + 1, &file[at + 1..]);
+        flattened::end(&mut stream);
+        let reason = if pfn == 3 { MissingReason::Truncated } else { MissingReason::Lost };
+        assert_eq!(missing(&Kdump::from_bytes(stream).unwrap()), [(pfn, pfn, reason)]);
     }
 }
