@@ -58,6 +58,8 @@ extern crate std;
 
 pub mod access;
 pub mod address;
+#[cfg(feature = "builder")]
+pub mod builder;
 pub mod coalesce;
 pub mod copy;
 pub mod format;
