@@ -20,7 +20,7 @@
 //! assert_eq!(range.to_string(), "00:01.0 0x200000-0x3fffff -> 0x80200000 rw");
 //!
 //! // Its broken twin: bit 4 of a context entry is reserved.
-//! tables.set(At::Context(device), 1 << 4)?;
+//! tables.set(At::Context(device), 1_u64 << 4)?;
 //! let fault = tables.unit().ranges(tables.pages(), &mut Scratch::new()).next().expect("a fault").unwrap_err();
 //! assert_eq!(fault.reason.map(|reason| reason.code()), Some(0xb));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
