@@ -35,6 +35,16 @@ fn nothing_is_put_over_something_else() {
     assert_eq!(over(small, small), Err(Error::Occupied { addr: PhysAddr(0x4000), entry: 3_u64.into() }));
     assert_eq!(over(small, large), Err(Error::Occupied { addr: PhysAddr(0x3000), entry: 0x4003_u64.into() }));
     assert_eq!(over(large, small), Err(Error::Leaf { addr: PhysAddr(0x3000), level: 2, entry: 0x83 }));
+    let huge = Leaves::of_1g(Iova(0), PhysAddr(0));
+    assert_eq!(over(huge, small), Err(Error::Leaf { addr: PhysAddr(0x2000), level: 3, entry: 0x83 }));
+    // Bit 7 is reserved above: the entry points to a table all the same.
+    with(Legacy, |tables| {
+        let table = tables.second_stage(4)?;
+        tables.map(table, small)?;
+        tables.set(At::PageTable(table, Iova(0), 4), 1_u64 << 7)?;
+        tables.map(table, Leaves::of_4k(Iova(0x1000), PhysAddr(0)))
+    })
+    .unwrap();
     let occupied = |error| matches!(error, Error::Occupied { .. });
     for mode in super::MODES {
         let again = |tables: &mut Tables<'_, '_>, device| {

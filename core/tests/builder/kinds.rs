@@ -1,10 +1,13 @@
 //! Every kind of unit, device, page table and leaf.
 
-use super::{DEVICE, MODES, one_device, told, with};
+use super::{DEVICE, MODES, one_device, steps, told, with};
 use iopt::builder::{At, Leaves, Pasids, Target, UnitBuilder};
 use iopt::memory::{Slot, SparseMemory};
 use iopt::vtd::TranslationMode::{Legacy, Scalable};
+use iopt::vtd::{Cap, Ecap};
 use iopt::{DomainId, Iova, Pasid, Permissions, PhysAddr, SourceId};
+use iopt_model::Built;
+use iopt_model::check::check_unit;
 
 const READ: Permissions = Permissions::READ;
 const WRITE: Permissions = Permissions::WRITE;
@@ -162,6 +165,24 @@ fn leaves_have_the_bits_they_are_given() {
     assert_eq!(made.unwrap(), (0x40_0883_u64.into(), 0_u64.into()));
 }
 
+/// A and D are set, so that nothing has to be written into the tables.
+#[test]
+fn first_stage_entries_are_marked_as_used() {
+    let made = with(Scalable, |tables| {
+        let table = tables.first_stage(4)?;
+        tables.map(table, Leaves::of_4k(Iova(0), PhysAddr(0x1000)))?;
+        tables.map(table, Leaves::of_4k(Iova(0x1000), PhysAddr(0x1000)).permissions(READ))?;
+        tables.map(table, Leaves::of_1g(Iova(1 << 30), PhysAddr(0)))?;
+        let entry = |iova, level| Ok(tables.entry(At::PageTable(table, Iova(iova), level))?.words()[0] & 0xfff);
+        [(0, 4), (0, 3), (0, 2), (0, 1), (0x1000, 1), (1 << 30, 3)]
+            .map(|(iova, level)| entry(iova, level))
+            .into_iter()
+            .collect()
+    });
+    let entries: Vec<u64> = made.unwrap();
+    assert_eq!(entries, [0x27, 0x27, 0x27, 0x67, 0x25, 0xe7]);
+}
+
 #[test]
 fn a_unit_is_gone_on_with_and_two_share_one_memory() {
     let mut slots = vec![Slot::EMPTY; 32];
@@ -175,4 +196,28 @@ fn a_unit_is_gone_on_with_and_two_share_one_memory() {
     let mut one = UnitBuilder::resume(&mut memory, unit);
     one.device(SourceId::new(9, 0), Target::pass_through()).unwrap();
     assert_eq!(told(&one), ["00:01.0 second/3 in 1", "0x200000 -> 0x80200000 rw x1", "09:00.0 passes in 1"]);
+}
+
+#[test]
+fn nothing_is_malformed_for_a_unit_of_which_everything_is_known() {
+    let (mut slots, haw) = (vec![Slot::EMPTY; 32], Some(46));
+    let mut memory = SparseMemory::new(&mut slots);
+    // AW 1 to 3, 57 bits of MGAW, all large pages, 5 levels in the first stage; and everything in ECAP.
+    let (cap, ecap) = (6 | 0xe << 8 | 56 << 16 | 3 << 34 | 1 << 56 | 1 << 60, u64::MAX);
+    let mut tables = UnitBuilder::new(&mut memory, Scalable).unwrap();
+    let (first, second) = (tables.first_stage(5).unwrap(), tables.second_stage(3).unwrap());
+    for table in [first, second] {
+        tables.map(table, Leaves::of_1g(Iova(0), PhysAddr(0))).unwrap();
+        tables.map(table, Leaves::of_2m(Iova(0x4000_0000), PhysAddr(0x20_0000))).unwrap();
+        tables.map(table, Leaves::of_4k(Iova(0x8000_0000), PhysAddr(0x3000))).unwrap();
+    }
+    tables.device(DEVICE, Target::nested(first, second).device_tlb()).unwrap();
+    tables.pasid(DEVICE, Pasid(1), Target::first_stage(first)).unwrap();
+    tables.pasid(DEVICE, Pasid(2), Target::second_stage(second)).unwrap();
+    tables.pasid(DEVICE, Pasid(3), Target::pass_through()).unwrap();
+    let unit = tables.unit().with_capabilities(Some(Cap(cap)), Some(Ecap(ecap))).with_host_address_width(haw);
+    check_unit(&Built { rtaddr: unit.rtaddr().0, cap: Some(cap), ecap: Some(ecap), haw }, tables.pages());
+    let told = steps(&tables, &unit);
+    assert!(!told.iter().any(|line| line.contains(" at ") || line.contains("blocked")), "{told:?}");
+    assert_eq!(told.iter().filter(|line| line.contains("->")).count(), 3 * 3, "{told:?}");
 }
