@@ -63,8 +63,9 @@ impl Stage {
 
 /// A page table: its top table and what kind it is. Any number of devices, PASIDs and units may use it.
 ///
-/// The builder makes them with [`UnitBuilder::first_stage`] and [`second_stage`](UnitBuilder::second_stage). One whose
-/// `top` is something else makes an entry that points there.
+/// [`UnitBuilder::first_stage`](super::UnitBuilder::first_stage) and
+/// [`second_stage`](super::UnitBuilder::second_stage) make them. One whose `top` is something else makes an entry that
+/// points there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageTable {
     /// Which stage it is one of.
