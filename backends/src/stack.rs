@@ -102,16 +102,18 @@ impl Stack {
     /// image is of a split dump.
     #[must_use]
     pub fn missing_parts(&self) -> Vec<Range<u64>> {
-        let mut parts: Vec<Range<u64>> = self.parts().map(|(_, part)| part).collect();
         let Some((first, _)) = self.parts().next() else { return Vec::new() };
         let all = self.header(first).map_or(0, |header| header.max_mapnr);
+        // Parts may be empty, and behind the last page frame.
+        let there = |part: &Range<u64>| part.start < part.end.min(all);
+        let mut parts: Vec<Range<u64>> = self.parts().map(|(_, part)| part).filter(there).collect();
         parts.sort_unstable_by_key(|part| part.start);
         parts.push(all..all);
         let mut end = 0;
         let mut missing = Vec::new();
         for part in parts {
             if end < part.start {
-                missing.push(end..part.start.min(all));
+                missing.push(end..part.start);
             }
             end = end.max(part.end);
         }

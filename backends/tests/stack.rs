@@ -187,6 +187,15 @@ fn missing_parts_are_told() {
 }
 
 #[test]
+fn parts_without_page_frames_change_nothing() {
+    // The dump has 1000.
+    let behind = stack(vec![part(0, 2000), part(3000, 4000), part(5000, 5000)]);
+    assert!(behind.missing_parts().is_empty());
+    let empty = stack(vec![part(0, 65), part(70, 70), part(401, 1000)]);
+    assert!(empty.missing_parts().into_iter().eq(std::iter::once(65..401)));
+}
+
+#[test]
 fn invalid_parts_that_overlap() {
     let error = Stack::new(vec![part(0, 65), raw(0, 0xfff), part(64, 401)]).unwrap_err();
     let kind = StackErrorKind::PartOverlaps { other: 0, theirs: 0..65, found: 64..401 };

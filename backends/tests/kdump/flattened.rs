@@ -3,7 +3,7 @@
 use crate::builder::{Builder, absent, refused};
 use crate::damage::Random;
 use iopt::PhysAddr;
-use iopt::memory::{Page, ReadErrorKind};
+use iopt::memory::{Page, PhysReader, ReadErrorKind};
 use iopt_backends::{FlattenedErrorKind, Kdump, KdumpErrorKind, KdumpPageErrorKind, KdumpPart};
 use zerocopy::IntoBytes;
 
@@ -124,6 +124,36 @@ fn invalid_end_is_told_and_the_rest_is_read() {
             assert_eq!(short, ReadErrorKind::Io(0));
         }
     }
+}
+
+#[test]
+fn every_length_of_a_stream_is_refused_or_read_as_far_as_it_goes() {
+    let builder = Builder { max_mapnr: 64, ..Builder::new() }.plain([0, 1, 63]);
+    let stream = {
+        let file = builder.build();
+        let mut stream = header();
+        // As makedumpfile writes it: the data of pages before their descriptors.
+        let data = builder.descriptors() + 3 * 24;
+        record(&mut stream, 0, &file[..builder.descriptors()]);
+        record(&mut stream, data, &file[data..]);
+        record(&mut stream, builder.descriptors(), &file[builder.descriptors()..data]);
+        end(&mut stream);
+        stream
+    };
+    let mut most = 0;
+    for length in 0..=stream.len() {
+        let Ok(dump) = Kdump::from_bytes(stream[..length].to_vec()) else {
+            assert!(most == 0, "{length}");
+            continue;
+        };
+        assert_eq!(dump.is_stream_truncated(), length < stream.len(), "{length}");
+        let mut page = Page::ZERO;
+        let read = [0, 1, 63].into_iter().filter(|pfn| dump.read_page(PhysAddr(pfn << 12), &mut page).is_ok());
+        let read = read.inspect(|pfn| builder.check(&dump, *pfn)).count();
+        assert!(read >= most, "{length}");
+        most = read;
+    }
+    assert_eq!(most, 3);
 }
 
 /// So makedumpfile writes bitmaps; a bit less is refused.

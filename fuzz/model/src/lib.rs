@@ -6,7 +6,8 @@
 //! fuzzer's bytes, shaped by what makes a walker wrong.
 //!
 //! What benchmarks share is in [`measure`]: large regular images, and the limits of the machine.
-//! The [`check`]s hold `iopt` against both; tests and fuzz targets call them.
+//! The [`check`]s hold `iopt` against both; tests and fuzz targets call them. Those of memory images count what they
+//! take, with the allocator in [`heap`].
 //!
 //! ```
 //! use iopt::memory::{Slot, SparseMemory};
@@ -23,6 +24,7 @@
 //! ```
 
 pub mod check;
+pub mod heap;
 pub mod measure;
 pub mod program;
 pub mod twin;

@@ -6,6 +6,7 @@ mod bytes;
 mod collect;
 mod copy;
 mod dmar;
+pub mod image;
 mod interrupts;
 mod motion;
 mod translate;
