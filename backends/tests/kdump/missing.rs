@@ -151,3 +151,17 @@ fn invalid_gap_of_a_flattened_dump_is_lost_and_its_end_cut_off() {
     assert_eq!(missing(&dump), [(1, 1, MissingReason::Lost), (3, 3, MissingReason::Truncated)]);
     builder.check(&dump, 2);
 }
+
+#[test]
+fn invalid_descriptors_are_told_without_decompressing() {
+    let builder = Builder::new().plain([1, 2, 3]);
+    for (field, value) in [(8, 4097u32), (8, 4095), (8, 0), (12, 0x40), (12, 3), (12, u32::MAX)] {
+        let mut bytes = builder.build();
+        let at = builder.descriptors() + 24 + field;
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        let dump = Kdump::from_bytes(bytes).unwrap();
+        assert_eq!(missing(&dump), [(2, 2, MissingReason::Damaged)], "{field} {value:#x}");
+        assert_eq!(absent(&dump, 2 << 12).1, ReadErrorKind::Io(0));
+        assert_eq!(dump.decompressions(), 0);
+    }
+}
