@@ -38,7 +38,9 @@ pub(super) fn decompress(bytes: &[u8], to: &mut Sink) -> Result<(), Stop> {
         }
         let found = size(to).saturating_sub(start);
         if found != content {
-            return Err(damaged(format!("at offset {offset:#x}: expected a frame of {content} bytes, found {found}")));
+            return Err(damaged(format!(
+                "at offset {offset:#x}: expected {content} bytes out of the frame, found {found}"
+            )));
         }
     }
     Ok(())
