@@ -63,7 +63,10 @@ pub(crate) enum DamageKind {
     Literals { expected: u64, found: u64 },
     #[error("expected a set bit at the end of the sequences, found a zero byte or none")]
     Padding,
-    #[error("expected {sequences} sequences that use up their bits, found {}", if *over { "bits left over" } else { "too few bits" })]
+    #[error(
+        "expected {sequences} sequences that use up their bits, found {}",
+        if *over { "bits left over" } else { "too few bits" }
+    )]
     Bits { sequences: u32, over: bool },
     #[error("expected the end behind a block without sequences, found {0} bytes")]
     Behind(usize),

@@ -1,6 +1,6 @@
 //! Blocks that would give gigabytes.
 
-use crate::frame::{compressed, frame, literals, sequences};
+use crate::frame::{block, compressed, frame, literals, sequences};
 use crate::open;
 
 /// Of matches as long as the code and bits that are all set make them, each behind a literal.
@@ -38,4 +38,19 @@ fn the_largest_block_is_of_128_kib_or_of_the_window() {
     let text = "the zstd stream decompresses to more than the limit of 65539 bytes";
     assert_eq!(open(&one(7, 0), 65_539), Err(text.into()));
     assert_eq!(open(&one(7, 0), 65_540).unwrap().len(), 65_540);
+}
+
+#[test]
+fn windows_of_eighths_and_the_largest() {
+    let of = |descriptor: u8, size| {
+        let mut bytes = frame(6, &[block(1, size, b"x", true)]);
+        bytes[5] = descriptor;
+        open(&bytes, u64::MAX)
+    };
+    assert_eq!(of(0x33, (64 << 10) + (24 << 10)).unwrap().len(), 88 << 10);
+    assert!(of(0x33, (88 << 10) + 1).unwrap_err().ends_with("at most 90112 bytes, found 90113 or more"));
+    // 128 MiB, and an eighth more.
+    assert_eq!(of(17 << 3, 1 << 17).unwrap().len(), 1 << 17);
+    let text = "the zstd stream needs a window of more than 134217728 bytes to decompress";
+    assert_eq!(of(17 << 3 | 1, 1 << 17), Err(text.into()));
 }

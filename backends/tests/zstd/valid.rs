@@ -1,5 +1,6 @@
 //! What writers write. A stream opens only if its decoder gives as many bytes as were foreseen.
 
+use crate::frame::{compressed, frame, literals, sequences};
 use crate::open;
 use crate::sample::{FIXTURES, Random, noise, sample, text};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
@@ -64,4 +65,75 @@ fn changed_streams() {
     }
     // Without a checksum many open, and some only the decoder can refuse.
     assert!(opened > 100 && undecodable > 100, "{opened} {undecodable}");
+}
+
+/// The first length of each code that has bits, and how many: tables 17 and 18 of RFC 8878.
+const LITERALS: [(u32, u32); 20] = [
+    (16, 1),
+    (18, 1),
+    (20, 1),
+    (22, 1),
+    (24, 2),
+    (28, 2),
+    (32, 3),
+    (40, 3),
+    (48, 4),
+    (64, 6),
+    (128, 7),
+    (256, 8),
+    (512, 9),
+    (1024, 10),
+    (2048, 11),
+    (4096, 12),
+    (8192, 13),
+    (16384, 14),
+    (32768, 15),
+    (65536, 16),
+];
+const MATCHES: [(u32, u32); 21] = [
+    (35, 1),
+    (37, 1),
+    (39, 1),
+    (41, 1),
+    (43, 2),
+    (47, 2),
+    (51, 3),
+    (59, 3),
+    (67, 4),
+    (83, 4),
+    (99, 5),
+    (131, 7),
+    (259, 8),
+    (515, 9),
+    (1027, 10),
+    (2051, 11),
+    (4099, 12),
+    (8195, 13),
+    (16387, 14),
+    (32771, 15),
+    (65539, 16),
+];
+
+#[test]
+fn every_code_of_a_length() {
+    let one = |count, codes, bits: u32, value: u32| {
+        let stream = (value | 1 << bits).to_le_bytes();
+        let stream = &stream[..(bits / 8 + 1) as usize];
+        frame(7, &[compressed(&[literals(count), sequences(1, codes, stream)].concat())])
+    };
+    for (code, (first, bits)) in (16..).zip(LITERALS) {
+        // All bits set would be more than a block may have.
+        for value in [0, 1, (1 << bits) - 1].map(|value: u32| value.min(131_069 - first)) {
+            assert_exact(&one(first + value, (code, 0), bits, value), &vec![b'x'; (first + value + 3) as usize]);
+            assert!(open(&one(first + value - 1, (code, 0), bits, value), u64::MAX).is_err(), "{code}");
+        }
+    }
+    for (code, (first, bits)) in (32..).zip(MATCHES) {
+        for value in [0, 1, (1 << bits) - 1].map(|value: u32| value.min(131_071 - first)) {
+            assert_exact(&one(1, (1, code), bits, value), &vec![b'x'; (1 + first + value) as usize]);
+        }
+    }
+    for code in 1..16 {
+        assert_exact(&one(16, (code, 31 - code), 0, 0), &vec![b'x'; 50 - usize::from(code)]);
+    }
 }
