@@ -75,12 +75,39 @@ pub enum UnsupportedFormat {
     /// Windows crash dump.
     #[error("a Windows crash dump")]
     Windows,
+    /// State of a virtual machine of VMware (vmss, vmsn). A vmem file beside it is raw, with a gap.
+    #[error("the state of a VMware machine")]
+    Vmware,
+    /// Dump of the Linux Kernel Crash Dump project.
+    #[error("an LKCD dump")]
+    Lkcd,
+    /// A swap partition with a hibernated Linux.
+    #[error("a hibernation image")]
+    Hibernation,
+    /// A compressed file or an archive.
+    #[error("a {0} file")]
+    Archive(&'static str),
 }
 
 const KDUMP: [&[u8]; 3] = [b"KDUMP   ", b"DISKDUMP", b"makedumpfile"];
 
-const UNSUPPORTED: [(&[u8], UnsupportedFormat); 2] =
-    [(b"PAGEDU64", UnsupportedFormat::Windows), (b"PAGEDUMP", UnsupportedFormat::Windows)];
+const UNSUPPORTED: [(&[u8], UnsupportedFormat); 12] = [
+    (b"PAGEDU64", UnsupportedFormat::Windows),
+    (b"PAGEDUMP", UnsupportedFormat::Windows),
+    (b"\xd0\xbe\xd2\xbe", UnsupportedFormat::Vmware),
+    (b"\xd1\xba\xd1\xba", UnsupportedFormat::Vmware),
+    (b"\xd2\xbe\xd2\xbe", UnsupportedFormat::Vmware),
+    (b"\xd3\xbe\xd3\xbe", UnsupportedFormat::Vmware),
+    (b"\xed\x23\x8f\x61\x73\x01\x19\xa8", UnsupportedFormat::Lkcd),
+    (b"\xa8\x19\x01\x73\x61\x8f\x23\xed", UnsupportedFormat::Lkcd),
+    (b"BZh", UnsupportedFormat::Archive("bzip2")),
+    (b"\x04\x22\x4d\x18", UnsupportedFormat::Archive("lz4")),
+    (b"PK\x03\x04", UnsupportedFormat::Archive("zip")),
+    (b"7z\xbc\xaf\x27\x1c", UnsupportedFormat::Archive("7z")),
+];
+
+/// At the end of the first page of a swap partition that Linux hibernated to.
+const HIBERNATION: (usize, &[u8]) = (4086, b"S1SUSPEND\0");
 
 /// What the first bytes of a file say it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +150,9 @@ impl Content {
             return Some(Self::Image(Format::Kdump));
         }
         let unsupported = UNSUPPORTED.iter().find(|(magic, _)| bytes.starts_with(magic));
+        if bytes.get(HIBERNATION.0..).is_some_and(|end| end.starts_with(HIBERNATION.1)) {
+            return Some(Self::Unsupported(UnsupportedFormat::Hibernation));
+        }
         unsupported.map(|(_, format)| Self::Unsupported(*format))
     }
 }

@@ -74,13 +74,15 @@ struct Piece {
 
 /// A flattened dump, read as the file that was flattened. Bytes that no record has are not there.
 ///
-/// The index takes 24 bytes for each record, and at most twice that where records overlap; four times as much while it
-/// is made.
+/// The index takes 24 bytes for each record, at most twice that where records overlap, and 16 for each gap; four times as
+/// much while it is made.
 #[derive(Debug)]
 pub(crate) struct Flattened {
     bytes: Bytes,
     /// Ascending, without overlap.
     pieces: Vec<Piece>,
+    /// The parts of the file without a gap, first to end: what a gap is must not be looked up record by record.
+    parts: Vec<(u64, u64)>,
     truncated: bool,
 }
 
@@ -89,7 +91,14 @@ impl Flattened {
         let (records, truncated) = records(bytes.as_slice())?;
         let mut pieces = newest(records);
         pieces.shrink_to_fit();
-        Ok(Self { pieces, truncated, bytes })
+        let mut parts: Vec<(u64, u64)> = Vec::new();
+        for piece in &pieces {
+            match parts.last_mut() {
+                Some((_, end)) if *end == piece.first => *end = piece.end,
+                _ => parts.push((piece.first, piece.end)),
+            }
+        }
+        Ok(Self { pieces, parts, truncated, bytes })
     }
 
     /// Whether the record that ends the stream is missing.
@@ -120,6 +129,12 @@ impl Flattened {
     /// Behind the last byte that is there.
     pub(crate) fn end(&self) -> u64 {
         self.pieces.last().map_or(0, |piece| piece.end)
+    }
+
+    /// How many bytes are there from `offset` on without a gap.
+    pub(crate) fn available(&self, offset: u64) -> u64 {
+        let part = self.parts.get(self.parts.partition_point(|(_, end)| *end <= offset));
+        part.filter(|(first, _)| *first <= offset).map_or(0, |(_, end)| end.saturating_sub(offset))
     }
 
     /// Where in the flattened file the bytes from `offset` on are that lie side by side there; nowhere if there are

@@ -25,6 +25,9 @@ pub enum MissingReason {
     /// It was not written, though the file has a place for it: the writer ran out of space. Its pages read as
     /// [`ReadErrorKind::Io`] without an error number, too.
     Lost,
+    /// What the image says of how it is stored makes no sense. Its pages read as [`ReadErrorKind::Io`] without an error
+    /// number. Pages that are damaged themselves are not told: they are not decompressed for this.
+    Damaged,
     /// Another file of a split dump has it, or is to say why not; see [`Stack`](crate::Stack). Its pages read as
     /// [`ReadErrorKind::Excluded`].
     OtherPart,
@@ -36,6 +39,7 @@ impl fmt::Display for MissingReason {
             Self::Excluded => "left out by the tool that wrote the image",
             Self::Truncated => "behind the end of the file",
             Self::Lost => "not written, as the dump was not finished",
+            Self::Damaged => "stored in a way that makes no sense",
             Self::OtherPart => "in another file of the split dump",
         })
     }
@@ -45,7 +49,7 @@ impl From<MissingReason> for ReadErrorKind {
     fn from(reason: MissingReason) -> Self {
         match reason {
             MissingReason::Excluded | MissingReason::OtherPart => Self::Excluded,
-            MissingReason::Truncated | MissingReason::Lost => Self::Io(0),
+            MissingReason::Truncated | MissingReason::Lost | MissingReason::Damaged => Self::Io(0),
         }
     }
 }

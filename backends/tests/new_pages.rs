@@ -9,8 +9,11 @@
 mod common;
 
 use common::{extent, header, save};
-use iopt::PhysAddr;
+use iopt::builder::{Leaves, Target, UnitBuilder};
 use iopt::memory::{AllocErrorKind, Page, PageAllocator, PhysReader, Word};
+use iopt::vtd::TranslationMode;
+use iopt::walk::Scratch;
+use iopt::{Iova, PhysAddr, SourceId};
 use iopt_backends::{Format, Image, NewPages, open};
 use std::io::{self, Write};
 use zerocopy::IntoBytes;
@@ -48,6 +51,19 @@ fn what_is_written_is_read_again() {
         assert_eq!(page.word(511), addr.0);
         assert_eq!(page.as_bytes(), pages.page(addr).unwrap().as_bytes());
     }
+}
+
+#[test]
+fn tables_that_are_built_in_them_are_walked_in_the_image() {
+    let mut pages = NewPages::new(PhysAddr(BASE));
+    let mut tables = UnitBuilder::new(&mut pages, TranslationMode::Scalable).unwrap();
+    let table = tables.first_stage(4).unwrap();
+    tables.map(table, Leaves::of_2m(Iova(0x20_0000), PhysAddr(0x8020_0000)).times(2)).unwrap();
+    tables.device(SourceId::new(0, 8), Target::first_stage(table)).unwrap();
+    let unit = tables.unit();
+    let image = Image::from_bytes(lime(&pages)).unwrap();
+    let ranges: Vec<_> = unit.ranges(&image, &mut Scratch::new()).map(|range| range.unwrap().to_string()).collect();
+    assert_eq!(ranges, ["00:01.0@0 0x200000-0x5fffff -> 0x80200000 rw"]);
 }
 
 #[test]

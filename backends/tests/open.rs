@@ -54,9 +54,21 @@ fn format_names_go_both_ways() {
 
 #[test]
 fn invalid_formats_are_refused_by_name() {
-    let cases: [(&[u8], UnsupportedFormat, &str); 2] = [
+    let hibernation = [&[0; 4086][..], b"S1SUSPEND\0"].concat();
+    let cases: [(&[u8], UnsupportedFormat, &str); 13] = [
         (b"PAGEDU64", UnsupportedFormat::Windows, "a Windows crash dump"),
         (b"PAGEDUMP", UnsupportedFormat::Windows, "a Windows crash dump"),
+        (&0xbed2_bed0_u32.to_le_bytes(), UnsupportedFormat::Vmware, "the state of a VMware machine"),
+        (&0xbad1_bad1_u32.to_le_bytes(), UnsupportedFormat::Vmware, "the state of a VMware machine"),
+        (&0xbed2_bed2_u32.to_le_bytes(), UnsupportedFormat::Vmware, "the state of a VMware machine"),
+        (&0xbed3_bed3_u32.to_le_bytes(), UnsupportedFormat::Vmware, "the state of a VMware machine"),
+        (&0xa819_0173_618f_23ed_u64.to_le_bytes(), UnsupportedFormat::Lkcd, "an LKCD dump"),
+        (&0xa819_0173_618f_23ed_u64.to_be_bytes(), UnsupportedFormat::Lkcd, "an LKCD dump"),
+        (&hibernation, UnsupportedFormat::Hibernation, "a hibernation image"),
+        (b"BZh91AY", UnsupportedFormat::Archive("bzip2"), "a bzip2 file"),
+        (&0x184d_2204_u32.to_le_bytes(), UnsupportedFormat::Archive("lz4"), "a lz4 file"),
+        (b"PK\x03\x04", UnsupportedFormat::Archive("zip"), "a zip file"),
+        (b"7z\xbc\xaf\x27\x1c", UnsupportedFormat::Archive("7z"), "a 7z file"),
     ];
     for (bytes, format, name) in cases {
         let kind = refusal(bytes);

@@ -15,21 +15,27 @@
 //! * [`coalesce`]: leaves become ranges: [`vtd::Unit::ranges`].
 //! * [`copy`](mod@copy): the tables of a crashed kernel in the memory of a new one: plan, execute, verify.
 //! * [`radix`] and [`format`](mod@format): the engine below, and what the bits of an entry mean.
+#![cfg_attr(
+    feature = "builder",
+    doc = "* [`builder`]: tables made in memory, valid or broken on purpose, for tests (feature `builder`)."
+)]
 //!
 //! ```
+//! use iopt::builder::{Leaves, Target, UnitBuilder}; // with the feature `builder`
 //! use iopt::memory::{Slot, SparseMemory};
-//! use iopt::vtd::{Rtaddr, Unit};
+//! use iopt::vtd::{Rtaddr, TranslationMode, Unit};
 //! use iopt::walk::Scratch;
-//! use iopt::PhysAddr;
+//! use iopt::{Iova, PhysAddr, SourceId};
 //!
 //! // Any `PhysReader` will do; here a machine with one device and one page of 2 MiB.
 //! let mut slots = [Slot::EMPTY; 4];
 //! let mut memory = SparseMemory::new(&mut slots);
-//! for (addr, word) in [(0x1000, 0x2001), (0x2080, 0x3001), (0x2088, 0x101), (0x3000, 0x4003), (0x4008, 0x8020_0083)] {
-//!     memory.write_u64(PhysAddr(addr), word)?;
-//! }
+//! let mut tables = UnitBuilder::new(&mut memory, TranslationMode::Legacy)?;
+//! let table = tables.second_stage(3)?;
+//! tables.map(table, Leaves::of_2m(Iova(0x20_0000), PhysAddr(0x8020_0000)))?;
+//! tables.device(SourceId::new(0, 8), Target::second_stage(table))?;
 //!
-//! let unit = Unit::new(Rtaddr(0x1000))?;
+//! let unit = Unit::new(Rtaddr(0x1000))?; // as RTADDR_REG says
 //! for range in unit.ranges(&memory, &mut Scratch::new()) {
 //!     let range = range?; // a bad entry is an Err with its place; the next call goes on
 //!     assert_eq!(range.to_string(), "00:01.0 0x200000-0x3fffff -> 0x80200000 rw");
@@ -58,6 +64,8 @@ extern crate std;
 
 pub mod access;
 pub mod address;
+#[cfg(feature = "builder")]
+pub mod builder;
 pub mod coalesce;
 pub mod copy;
 pub mod format;

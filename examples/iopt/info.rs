@@ -1,7 +1,7 @@
 //! `iopt info`: what the image is, and which memory it has.
 
 use crate::args::{Common, ImageOnly};
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Outcome, tell};
 use crate::json::{InfoLine, KernelInfo, MemoryRange};
 #[cfg(target_os = "linux")]
 use crate::live;
@@ -30,6 +30,9 @@ pub fn run(common: &Common, command: &ImageOnly, output: &mut Output) -> Result<
             ranges: ranges(&memory).map(MemoryRange::from).collect(),
             vmcoreinfo: memory.images().iter().find_map(Image::vmcoreinfo).map(KernelInfo),
         })?;
+        // The line has no room for it.
+        files.iter().filter(|file| file.is_partial).flat_map(|file| &file.amiss).for_each(tell);
+        missing_parts(&memory).for_each(|line| tell(&line));
     } else {
         output.sample_note(is_sample)?;
         for file in &files {
@@ -45,11 +48,17 @@ pub fn run(common: &Common, command: &ImageOnly, output: &mut Output) -> Result<
 
 /// The memory of all files.
 fn describe(memory: &Stack, output: &mut Output) -> io::Result<()> {
-    for part in memory.missing_parts() {
-        let (start, end) = (part.start, part.end);
-        writeln!(output, "missing the file of the split dump with page frames {start:#x} up to {end:#x}")?;
+    for line in missing_parts(memory) {
+        writeln!(output, "{line}")?;
     }
     describe_memory(memory, output)
+}
+
+fn missing_parts(memory: &Stack) -> impl Iterator<Item = String> {
+    let parts = memory.missing_parts().into_iter();
+    parts.map(|part| {
+        format!("missing the file of the split dump with page frames {:#x} up to {:#x}", part.start, part.end)
+    })
 }
 
 pub fn describe_memory(memory: &impl PhysReader, output: &mut Output) -> io::Result<()> {
@@ -140,7 +149,8 @@ impl<'i> File<'i> {
             }
         }
         for (reason, ranges, bytes) in found {
-            self.is_partial |= matches!(reason, MissingReason::Truncated | MissingReason::Lost);
+            self.is_partial |=
+                matches!(reason, MissingReason::Truncated | MissingReason::Lost | MissingReason::Damaged);
             self.amiss.push(format!("{} in {} {reason}", human::size(bytes), human::count(ranges, "range")));
         }
     }

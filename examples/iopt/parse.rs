@@ -2,6 +2,7 @@
 
 use crate::args::PlacedFile;
 use iopt::{Access, Iova, Pasid, Requester, SourceId};
+use std::path::Path;
 
 /// What a message says was expected and found.
 fn wrong<T>(expected: &str, found: &str) -> Result<T, String> {
@@ -30,12 +31,15 @@ pub fn address(text: &str) -> Result<u64, String> {
     number(text).map_or_else(|| wrong("a 64-bit address, 0x… or decimal", text), Ok)
 }
 
-/// `FILE`, or `FILE@0x…`.
+/// `FILE`, or `FILE@ADDR` where no file has all of that as its name.
 pub fn placed_file(text: &str) -> Result<PlacedFile, String> {
-    let placed = text.rsplit_once('@').filter(|(_, base)| hexadecimal(base).is_some());
-    let (path, base) = match placed {
-        Some((path, base)) => (path, Some(address(base)?)),
-        None => (text, None),
+    let placed = text.rsplit_once('@').filter(|_| !Path::new(text).exists());
+    let (path, base) = match placed.map(|(path, base)| (path, number(base))) {
+        Some((path, Some(base))) => (path, Some(base)),
+        Some((_, None)) if placed.is_some_and(|(_, base)| hexadecimal(base).is_some()) => {
+            return wrong("a file, and behind @ a 64-bit address, 0x… or decimal", text);
+        }
+        _ => (text, None),
     };
     if path.is_empty() { wrong("the path of a file", text) } else { Ok(PlacedFile { path: path.into(), base }) }
 }

@@ -10,6 +10,7 @@ mod common;
 
 use common::{Run, corpus, iopt_fed, iopt_line, iopt_on, run, save};
 use lzma_rust2::XzReader;
+use serde_json::json;
 use std::fs;
 use std::io::Read;
 use tempfile::NamedTempFile;
@@ -140,6 +141,28 @@ fn invalid_kdump_cut_short_is_partial() {
     assert!(lines(&cut, "dump")[0].contains("behind the end of the file"), "{}", cut.stdout);
     let json = run(["info", "--json", &path(&file)]);
     assert_eq!((json.status, json.json().len()), (1, 1));
+    assert!(json.stderr.lines().all(|line| line.starts_with("iopt: ")), "{}", json.stderr);
+    assert!(json.stderr.contains("behind the end of the file"), "{}", json.stderr);
+}
+
+#[test]
+fn the_address_of_another_file_may_be_decimal_and_its_name_have_an_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (low, odd) = (folder.path().join("low.raw"), folder.path().join("odd@4096"));
+    fs::write(&low, [0; 4096]).unwrap();
+    fs::write(&odd, [0; 4096]).unwrap();
+    let memory = |with: &str| {
+        let line = format!("info --json {} --with {}", low.display(), folder.path().join(with).display());
+        iopt_line(&line).json()[0]["ranges"].clone()
+    };
+    assert_eq!(
+        memory("low.raw@8192"),
+        json!([{"start": "0x0", "last": "0xfff"}, {"start": "0x2000", "last": "0x2fff"}])
+    );
+    assert_eq!(memory("odd@4096"), json!([{"start": "0x0", "last": "0xfff"}]));
+    assert_eq!(memory("odd@4096@0x1000"), json!([{"start": "0x0", "last": "0x1fff"}]));
+    let refused = run(["info", &low.display().to_string(), "--with", "nowhere@0x10000000000000000"]).refusal();
+    assert!(refused.contains("expected a file, and behind @ a 64-bit address"), "{refused}");
 }
 
 /// For people, the two lines behind the size.

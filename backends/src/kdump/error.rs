@@ -39,6 +39,9 @@ pub enum KdumpErrorKind {
     /// There is no sub header.
     #[error("expected a sub_hdr_size of at least 1 block, found 0")]
     SubHeaderSize,
+    /// The dump has no page frame.
+    #[error("expected page frames, found max_mapnr 0")]
+    NoMemory,
     /// There are more page frames than bits.
     #[error("expected a bitmap of at least max_mapnr = {max_mapnr} bits, found bitmap_blocks for {bits}")]
     BitmapTooShort {

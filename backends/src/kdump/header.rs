@@ -150,6 +150,9 @@ fn main(source: &Source, bytes: &[u8], layout: Layout, machine: &str) -> Result<
     if max_mapnr > bits {
         return refuse(max_mapnr_at, KdumpErrorKind::BitmapTooShort { max_mapnr, bits });
     }
+    if max_mapnr == 0 {
+        return refuse(max_mapnr_at, KdumpErrorKind::NoMemory);
+    }
     let header = KdumpHeader {
         version,
         is_64_bit: layout.wide,

@@ -40,10 +40,10 @@ impl Kdump {
             _ => MissingReason::Truncated,
         };
         match self.descriptor(pfn) {
+            Ok(page) if self.compression(&page).is_err() => Some(MissingReason::Damaged),
             Ok(page) => {
                 let size = u64::from(page.size);
-                let is_missing = page.size <= self.header.block_size && self.source.available(page.offset, size) < size;
-                is_missing.then(|| behind(page.offset, size))
+                (self.source.available(page.offset, size) < size).then(|| behind(page.offset, size))
             }
             Err(KdumpPageErrorKind::Excluded) => Some(MissingReason::Excluded),
             Err(KdumpPageErrorKind::OtherPart { .. }) => Some(MissingReason::OtherPart),

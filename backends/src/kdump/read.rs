@@ -1,7 +1,7 @@
 use super::Kdump;
 use super::bitmap::{self, Ranks, is_set};
 use super::cache::Cache;
-use super::error::{KdumpPageError, KdumpPageErrorKind};
+use super::error::{KdumpPageError, KdumpPageErrorKind, PageCompression};
 use super::layout::Fields;
 use super::page::{DESCRIPTOR, Descriptor};
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind};
@@ -22,12 +22,8 @@ impl Kdump {
 
     fn fill(&self, addr: PhysAddr, page: &mut Page) -> Result<(), KdumpPageErrorKind> {
         let descriptor = self.descriptor(self.pfn(addr))?;
-        let compression = descriptor.compression().map_err(|flags| KdumpPageErrorKind::Compression { flags })?;
+        let compression = self.compression(&descriptor)?;
         let (size, block_size) = (descriptor.size, self.header.block_size);
-        let plain = compression.is_none();
-        if size > block_size || (plain && size != block_size) {
-            return Err(KdumpPageErrorKind::Size { size, block_size, plain });
-        }
         let offset = descriptor.offset;
         let missing = || KdumpPageErrorKind::DataMissing { offset, size, end: self.source.end() };
         let Some(compression) = compression else {
@@ -46,6 +42,16 @@ impl Kdump {
         self.copy(&work.page, addr, page).ok_or_else(missing)?;
         self.cache().insert(descriptor, work);
         Ok(())
+    }
+
+    /// How a page is compressed, if it is, where its descriptor makes sense.
+    pub(super) fn compression(&self, page: &Descriptor) -> Result<Option<PageCompression>, KdumpPageErrorKind> {
+        let compression = page.compression().map_err(|flags| KdumpPageErrorKind::Compression { flags })?;
+        let (size, block_size, plain) = (page.size, self.header.block_size, compression.is_none());
+        if size > block_size || (plain && size != block_size) {
+            return Err(KdumpPageErrorKind::Size { size, block_size, plain });
+        }
+        Ok(compression)
     }
 
     /// Copies out of a block the page that holds `addr`.

@@ -96,14 +96,10 @@ impl Source {
 
     /// How many bytes are there from `offset` on without a gap, but `most` at most.
     pub(crate) fn available(&self, offset: u64, most: u64) -> u64 {
-        let mut found = 0u64;
-        while found < most {
-            let run = self.run(offset.saturating_add(found)).len();
-            if run == 0 {
-                break;
-            }
-            found = found.saturating_add(u64::try_from(run).unwrap_or(u64::MAX));
-        }
+        let found = match self {
+            Self::Plain(_) => u64::try_from(self.run(offset).len()).unwrap_or(u64::MAX),
+            Self::Flattened(flattened) => flattened.available(offset),
+        };
         found.min(most)
     }
 

@@ -4,7 +4,7 @@ use iopt::PhysAddr;
 use iopt::memory::{Page, PhysReader, ReadErrorKind, ranges};
 use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
 use iopt::walk::Scratch;
-use iopt_backends::{Format, Image, Kdump, OpenOptions};
+use iopt_backends::{Format, Image, Kdump, KdumpPageErrorKind, OpenOptions};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -86,6 +86,42 @@ fn every_page_is_that_of_the_lime_image() {
         assert_eq!(found.len(), there, "{name}");
         assert_eq!(found.iter().filter(|addr| dump.lend_page(**addr).is_some()).count(), lent, "{name}");
     }
+}
+
+/// Compressed pages are read out of a file, and not out of its mapping.
+#[test]
+fn a_file_has_the_pages_of_its_bytes() {
+    for name in NAMES {
+        let dump = capture(name);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes(name)).unwrap();
+        let image = iopt_backends::open(file.path()).unwrap();
+        assert_eq!(pages(&image), pages(&dump), "{name}");
+        for addr in pages(&dump) {
+            let [mut page, mut expected] = [Page::ZERO, Page::ZERO];
+            image.read_page(addr, &mut page).unwrap();
+            dump.read_page(addr, &mut expected).unwrap();
+            assert_eq!(page.as_bytes(), expected.as_bytes(), "{name} {addr}");
+        }
+        assert_eq!(walked(&image), walked(&dump), "{name}");
+    }
+}
+
+/// The end of the process would be worse, and is what a mapping gives.
+#[cfg(unix)]
+#[test]
+fn invalid_file_that_is_cut_while_it_is_open() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes("zlib")).unwrap();
+    let image = iopt_backends::open(file.path()).unwrap();
+    let compressed = |addr: &PhysAddr| image.lend_page(*addr).is_none();
+    let addrs: Vec<PhysAddr> = pages(&image).into_iter().filter(compressed).collect();
+    let reason = |addr: &PhysAddr| image.kdump().unwrap().read(*addr, &mut Page::ZERO.clone()).err();
+    // The mapping's last page stays, so that all of it can still be touched.
+    file.as_file().set_len(80_835 - 3000).unwrap();
+    let errors: Vec<KdumpPageErrorKind> = addrs.iter().filter_map(reason).map(|error| error.kind).collect();
+    assert!(!errors.is_empty() && errors.len() < addrs.len());
+    assert!(errors.iter().all(|kind| matches!(kind, KdumpPageErrorKind::File { code: None, .. })), "{errors:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use iopt::memory::{Page, PhysReader, ReadErrorKind};
 use iopt_backends::{FlattenedErrorKind, Kdump, KdumpErrorKind, KdumpPageErrorKind, KdumpPart};
 use zerocopy::IntoBytes;
 
-fn header() -> Vec<u8> {
+pub fn header() -> Vec<u8> {
     let mut stream = b"makedumpfile\0\0\0\0".to_vec();
     stream.extend(1i64.to_be_bytes());
     stream.extend(1i64.to_be_bytes());
@@ -15,13 +15,13 @@ fn header() -> Vec<u8> {
     stream
 }
 
-fn record(stream: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+pub fn record(stream: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     stream.extend((offset as i64).to_be_bytes());
     stream.extend((bytes.len() as i64).to_be_bytes());
     stream.extend(bytes);
 }
 
-fn end(stream: &mut Vec<u8>) {
+pub fn end(stream: &mut Vec<u8>) {
     stream.extend([0xff; 16]);
 }
 
@@ -36,8 +36,8 @@ fn backwards(file: &[u8], size: usize) -> Vec<u8> {
 }
 
 fn small() -> Builder {
-    let builder = Builder { vmcoreinfo: b"A=1\n".into(), max_mapnr: 70000, ..Builder::new() };
-    builder.plain([0, 1, 63, 69999])
+    let builder = Builder { vmcoreinfo: b"A=1\n".into(), max_mapnr: 70001, ..Builder::new() };
+    builder.plain([0, 1, 63, 69999, 70000])
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn records_may_have_any_size_and_order() {
     for size in [1, 7, 100, 4095, 4096, 10000, 1 << 20] {
         let dump = Kdump::from_bytes(backwards(&file, size)).unwrap();
         assert!(dump.is_flattened() && !dump.is_stream_truncated());
-        [0, 1, 63, 69999].into_iter().for_each(|pfn| builder.check(&dump, pfn));
+        [0, 1, 63, 69999, 70000].into_iter().for_each(|pfn| builder.check(&dump, pfn));
         assert_eq!(dump.vmcoreinfo().unwrap().as_deref(), Some(&b"A=1\n"[..]));
     }
 }
@@ -66,7 +66,7 @@ fn later_records_lie_over_earlier_ones() {
     end(&mut stream);
     stream.extend(b"and then nothing counts");
     let dump = Kdump::from_bytes(stream).unwrap();
-    [0, 1, 63, 69999].into_iter().for_each(|pfn| builder.check(&dump, pfn));
+    [0, 1, 63, 69999, 70000].into_iter().for_each(|pfn| builder.check(&dump, pfn));
     assert_eq!(dump.vmcoreinfo().unwrap().as_deref(), Some(&b"A=1\n"[..]));
 }
 
@@ -118,7 +118,7 @@ fn invalid_end_is_told_and_the_rest_is_read() {
         assert!(dump.is_stream_truncated());
         builder.check(&dump, 0);
         if cut > 0 {
-            let (long, short) = absent(&dump, 69999 << 12);
+            let (long, short) = absent(&dump, 70000 << 12);
             let there = (file.len() - cut) as u64;
             assert!(matches!(long, KdumpPageErrorKind::DataMissing { size: 4096, end, .. } if end == there));
             assert_eq!(short, ReadErrorKind::Io(0));
@@ -161,7 +161,7 @@ fn every_length_of_a_stream_is_refused_or_read_as_far_as_it_goes() {
 fn padding_of_bitmaps_may_be_left_out() {
     let builder = small();
     let file = builder.build();
-    let bits = 70000usize.div_ceil(8);
+    let bits = 70001usize.div_ceil(8);
     let stream = |bits: usize| {
         let mut stream = header();
         record(&mut stream, 0, &file[..8192]);
@@ -172,10 +172,10 @@ fn padding_of_bitmaps_may_be_left_out() {
         stream
     };
     let dump = Kdump::from_bytes(stream(bits)).unwrap();
-    [0, 1, 63, 69999].into_iter().for_each(|pfn| builder.check(&dump, pfn));
+    [0, 1, 63, 69999, 70000].into_iter().for_each(|pfn| builder.check(&dump, pfn));
     assert_eq!(absent(&dump, 2 << 12).1, ReadErrorKind::Hole);
     let error = refused(stream(bits - 1));
-    let kind = KdumpErrorKind::Truncated { part: KdumpPart::Memory, expected: 8750, found: 8749 };
+    let kind = KdumpErrorKind::Truncated { part: KdumpPart::Memory, expected: 8751, found: 8750 };
     assert_eq!((error.offset, error.kind), (8192, kind));
 }
 
@@ -187,7 +187,7 @@ fn invalid_gap_is_not_read_as_zeros() {
     record(&mut stream, 9001, &file[9001..]);
     end(&mut stream);
     let error = refused(stream);
-    let kind = KdumpErrorKind::Truncated { part: KdumpPart::Memory, expected: 8750, found: 9000 - 8192 };
+    let kind = KdumpErrorKind::Truncated { part: KdumpPart::Memory, expected: 8751, found: 9000 - 8192 };
     assert_eq!((error.offset, error.kind), (8192, kind));
 }
 

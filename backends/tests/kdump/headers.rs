@@ -165,3 +165,14 @@ fn invalid_vmcoreinfo_behind_the_end() {
         assert_eq!((error.offset, error.kind), (6144, kind));
     }
 }
+
+#[test]
+fn invalid_dump_without_a_page_frame() {
+    for (version, at) in [(5, 440), (6, 4096 + 96)] {
+        let builder = Builder { version, ..Builder::new() };
+        let mut bytes = builder.build();
+        bytes[at..at + 4].fill(0);
+        let error = refused(bytes);
+        assert_eq!((error.offset, error.kind), (at as u64, KdumpErrorKind::NoMemory));
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::builder::{Builder, absent};
 use crate::captures;
+use crate::flattened;
 use iopt::PhysAddr;
 use iopt::memory::{Page, PhysReader, ReadErrorKind};
 use iopt_backends::{Kdump, MissingReason};
@@ -150,4 +151,33 @@ fn invalid_gap_of_a_flattened_dump_is_lost_and_its_end_cut_off() {
     let dump = Kdump::from_bytes(stream).unwrap();
     assert_eq!(missing(&dump), [(1, 1, MissingReason::Lost), (3, 3, MissingReason::Truncated)]);
     builder.check(&dump, 2);
+}
+
+#[test]
+fn invalid_descriptors_are_told_without_decompressing() {
+    let builder = Builder::new().plain([1, 2, 3]);
+    for (field, value) in [(8, 4097u32), (8, 4095), (8, 0), (12, 0x40), (12, 3), (12, u32::MAX)] {
+        let mut bytes = builder.build();
+        let at = builder.descriptors() + 24 + field;
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        let dump = Kdump::from_bytes(bytes).unwrap();
+        assert_eq!(missing(&dump), [(2, 2, MissingReason::Damaged)], "{field} {value:#x}");
+        assert_eq!(absent(&dump, 2 << 12).1, ReadErrorKind::Io(0));
+        assert_eq!(dump.decompressions(), 0);
+    }
+}
+
+/// Of each page a byte is in no record: the first, one in between, the last.
+#[test]
+fn invalid_gap_in_a_flattened_dump_is_told_where_it_is() {
+    let builder = Builder::new().plain([1, 2, 3]);
+    let (file, data) = (builder.build(), builder.descriptors() + 3 * 24);
+    for (pfn, at) in [(1, data), (2, data + 5000), (3, data + 3 * 4096 - 1)] {
+        let mut stream = flattened::header();
+        flattened::record(&mut stream, 0, &file[..at]);
+        flattened::record(&mut stream, at + 1, &file[at + 1..]);
+        flattened::end(&mut stream);
+        let reason = if pfn == 3 { MissingReason::Truncated } else { MissingReason::Lost };
+        assert_eq!(missing(&Kdump::from_bytes(stream).unwrap()), [(pfn, pfn, reason)]);
+    }
 }

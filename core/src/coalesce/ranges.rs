@@ -83,23 +83,21 @@ impl Unit {
     /// The ranges of every device of this unit, joined where both the IOVA and the memory continue.
     ///
     /// ```
+    /// use iopt::builder::{Leaves, Target, UnitBuilder}; // with the feature `builder`
     /// use iopt::memory::{Slot, SparseMemory};
-    /// use iopt::vtd::{Rtaddr, Unit};
-    /// use iopt::walk::Scratch;
-    /// use iopt::PhysAddr;
+    /// use iopt::{Iova, PhysAddr, SourceId, vtd::TranslationMode, walk::Scratch};
     ///
-    /// let mut slots = [Slot::EMPTY; 5];
+    /// let mut slots = [Slot::EMPTY; 4];
     /// let mut memory = SparseMemory::new(&mut slots);
-    /// memory.write_u64(PhysAddr(0x1000), 0x2001)?; // root entry of bus 0: context table at 0x2000
-    /// memory.write_u64(PhysAddr(0x2080), 0x3001)?; // context entry of 00:01.0: page table at 0x3000 …
-    /// memory.write_u64(PhysAddr(0x2088), 0x101)?; // … of 3 levels (AW 1), domain 1
-    /// memory.write_u64(PhysAddr(0x3000), 0x4003)?;
-    /// memory.write_u64(PhysAddr(0x4008), 0x8020_0083)?; // two pages of 2 MiB, one after the other
-    /// memory.write_u64(PhysAddr(0x4010), 0x8040_0083)?;
+    /// let mut tables = UnitBuilder::new(&mut memory, TranslationMode::Legacy)?;
+    /// let table = tables.second_stage(3)?;
+    /// tables.map(table, Leaves::of_2m(Iova(0x20_0000), PhysAddr(0x8020_0000)).times(2))?;
+    /// tables.device(SourceId::new(0, 8), Target::second_stage(table))?;
+    /// let unit = tables.unit();
     ///
     /// let mut scratch = Scratch::new();
     /// let mut lines = Vec::new();
-    /// for range in Unit::new(Rtaddr(0x1000))?.ranges(&memory, &mut scratch) {
+    /// for range in unit.ranges(&memory, &mut scratch) {
     ///     let range = range?;
     ///     lines.push(range.to_string());
     /// }

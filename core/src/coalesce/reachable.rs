@@ -20,20 +20,20 @@ impl Device {
     /// its memory is not consecutive it is not judged.
     ///
     /// ```
-    /// use iopt::coalesce::DeviceRange;
+    /// use iopt::builder::{Leaves, Target, UnitBuilder}; // with the feature `builder`
     /// use iopt::memory::{Page, Slot, SparseMemory};
-    /// use iopt::vtd::{Cause, Rtaddr, Unit};
+    /// use iopt::vtd::{Cause, TranslationMode};
     /// use iopt::walk::Scratch;
-    /// use iopt::{PhysAddr, SourceId};
+    /// use iopt::{Iova, PhysAddr, SourceId};
     ///
     /// let mut slots = [Slot::EMPTY; 3];
     /// let mut memory = SparseMemory::new(&mut slots);
-    /// memory.write_u64(PhysAddr(0x1000), 0x2001)?;
-    /// memory.write_u64(PhysAddr(0x2080), 0x3001)?; // 00:01.0 has a page table of 3 levels …
-    /// memory.write_u64(PhysAddr(0x2088), 0x101)?;
-    /// memory.write_u64(PhysAddr(0x3018), 0x1_0000_0083)?; // … with 1 GiB at 0xc000_0000
+    /// let mut tables = UnitBuilder::new(&mut memory, TranslationMode::Legacy)?;
+    /// let table = tables.second_stage(3)?;
+    /// tables.map(table, Leaves::of_1g(Iova(0xc000_0000), PhysAddr(0x1_0000_0000)))?;
+    /// tables.device(SourceId::new(0, 8), Target::second_stage(table))?;
     ///
-    /// let unit = Unit::new(Rtaddr(0x1000))?;
+    /// let unit = tables.unit();
     /// let device = unit.device(&memory, SourceId::new(0, 8), &mut Page::ZERO, |_| ())?;
     /// let mut parts = Vec::new();
     /// for range in unit.ranges(&memory, &mut Scratch::new()) {

@@ -26,18 +26,20 @@
 //! [`interrupts`] copies whole.
 //!
 //! ```
+//! use iopt::builder::{Leaves, Target, UnitBuilder}; // with the feature `builder`
 //! use iopt::copy::{self, MemoSlot, Options, Workspace};
 //! use iopt::memory::{Reservations, Slot, SparseMemory};
-//! use iopt::vtd::{Rtaddr, Unit};
-//! use iopt::PhysAddr;
+//! use iopt::vtd::{Rtaddr, TranslationMode};
+//! use iopt::{Iova, PhysAddr, SourceId};
 //!
 //! // The old kernel's memory: one device with a page of 2 MiB.
 //! let mut slots = [Slot::EMPTY; 8];
 //! let mut old = SparseMemory::new(&mut slots);
-//! for (addr, word) in [(0x1000, 0x2001), (0x2080, 0x3001), (0x2088, 0x101), (0x3000, 0x4003), (0x4008, 0x8020_0083)] {
-//!     old.write_u64(PhysAddr(addr), word)?;
-//! }
-//! let units = [Unit::new(Rtaddr(0x1000))?];
+//! let mut tables = UnitBuilder::new(&mut old, TranslationMode::Legacy)?;
+//! let table = tables.second_stage(3)?;
+//! tables.map(table, Leaves::of_2m(Iova(0x20_0000), PhysAddr(0x8020_0000)))?;
+//! tables.device(SourceId::new(0, 8), Target::second_stage(table))?;
+//! let units = [tables.unit()];
 //!
 //! // What the new kernel gives: pages, an allocator of I/O addresses, and room to work in.
 //! let mut slots = [Slot::EMPTY; 8];

@@ -77,14 +77,14 @@ pub struct FirstStageRules {
     pub write_protect: bool,
 }
 
-const PRESENT: u64 = 1 << 0;
-const WRITE: u64 = 1 << 1;
-const USER: u64 = 1 << 2;
+pub(crate) const PRESENT: u64 = 1 << 0;
+pub(crate) const WRITE: u64 = 1 << 1;
+pub(crate) const USER: u64 = 1 << 2;
 const WRITE_THROUGH: u64 = 1 << 3;
 const CACHE_DISABLE: u64 = 1 << 4;
-const ACCESSED: u64 = 1 << 5;
-const DIRTY: u64 = 1 << 6;
-const PAGE_SIZE_BIT: u64 = 1 << 7;
+pub(crate) const ACCESSED: u64 = 1 << 5;
+pub(crate) const DIRTY: u64 = 1 << 6;
+pub(crate) const PAGE_SIZE_BIT: u64 = 1 << 7;
 const EXTENDED_ACCESSED: u64 = 1 << 10;
 const PAT: u64 = 1 << 7;
 const PAT_OF_LARGE: u64 = 1 << 12;

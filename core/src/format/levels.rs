@@ -1,7 +1,7 @@
 use crate::radix::{Level, MAX_LEVELS};
 
 /// Where an entry of either stage has an address: bits 51:12.
-pub(super) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// The address bits that are reserved under a host address width of `width` bits; none if it is not known.
 pub(super) fn beyond_host(width: Option<u8>) -> u64 {

@@ -1,8 +1,8 @@
 //! Page-table formats, one small file each: data about each level, in the shape that [`crate::radix`] walks.
 
-mod first_stage;
-mod levels;
-mod second_stage;
+pub(crate) mod first_stage;
+pub(crate) mod levels;
+pub(crate) mod second_stage;
 
 pub use first_stage::{FirstStage, FirstStageRules};
 pub use second_stage::{SecondStage, SecondStageRules};

@@ -37,9 +37,9 @@ pub struct SecondStageRules {
     pub snoop_control: Option<bool>,
 }
 
-const READ: u64 = 1 << 0;
-const WRITE: u64 = 1 << 1;
-const PAGE_SIZE_BIT: u64 = 1 << 7;
+pub(crate) const READ: u64 = 1 << 0;
+pub(crate) const WRITE: u64 = 1 << 1;
+pub(crate) const PAGE_SIZE_BIT: u64 = 1 << 7;
 const SNOOP: u64 = 1 << 11;
 const RESERVED_62: u64 = 1 << 62;
 

@@ -143,7 +143,7 @@ impl ReadError {
 pub enum ReadErrorKind {
     /// The image has no memory at this address.
     Hole,
-    /// The machine had memory here, but the dump's filter left the page out.
+    /// The machine had memory here, but the dump's filter left the page out, or put it into another file of the dump.
     Excluded,
     /// The backend failed to deliver a page that it should have; the operating system's error number, or 0.
     Io(i32),
@@ -153,7 +153,9 @@ impl fmt::Display for ReadErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hole => f.write_str("is not in the memory image (a hole)"),
-            Self::Excluded => f.write_str("was left out by the dump's filter"),
+            Self::Excluded => {
+                f.write_str("is not in the image: left out by the dump's filter, or in another file of the dump")
+            }
             Self::Io(0) => f.write_str("should be there, but is damaged, cut off or unreadable (I/O error)"),
             Self::Io(errno) => write!(f, "could not be read (I/O error, os error {errno})"),
         }

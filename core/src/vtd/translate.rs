@@ -38,21 +38,20 @@ impl Unit {
     /// The [`Fault`] that the hardware would record.
     ///
     /// ```
+    /// use iopt::builder::{Leaves, Target, UnitBuilder}; // with the feature `builder`
     /// use iopt::memory::{Page, Slot, SparseMemory};
-    /// use iopt::vtd::{FaultReason, Rtaddr, Unit};
-    /// use iopt::{Access, Iova, PhysAddr, SourceId};
+    /// use iopt::vtd::{FaultReason, TranslationMode};
+    /// use iopt::{Access, Iova, Permissions, PhysAddr, SourceId};
     ///
-    /// let mut slots = [Slot::EMPTY; 5];
+    /// let (mut slots, device) = ([Slot::EMPTY; 4], SourceId::new(0, 8));
     /// let mut memory = SparseMemory::new(&mut slots);
-    /// memory.write_u64(PhysAddr(0x1000), 0x2001)?; // root entry of bus 0: context table at 0x2000
-    /// memory.write_u64(PhysAddr(0x2080), 0x3001)?; // context entry of 00:01.0: page table at 0x3000 …
-    /// memory.write_u64(PhysAddr(0x2088), 0x101)?; // … of 3 levels (AW 1), domain 1
-    /// memory.write_u64(PhysAddr(0x3000), 0x4003)?;
-    /// memory.write_u64(PhysAddr(0x4008), 0x8020_0081)?; // 2 MiB at IOVA 0x20_0000, read only
+    /// let mut tables = UnitBuilder::new(&mut memory, TranslationMode::Legacy)?;
+    /// let table = tables.second_stage(3)?;
+    /// let leaf = Leaves::of_2m(Iova(0x20_0000), PhysAddr(0x8020_0000));
+    /// tables.map(table, leaf.permissions(Permissions::READ))?;
+    /// tables.device(device, Target::second_stage(table))?;
     ///
-    /// let unit = Unit::new(Rtaddr(0x1000))?;
-    /// let device = SourceId::new(0, 8);
-    /// let mut copy = Page::ZERO;
+    /// let (unit, mut copy) = (tables.unit(), Page::ZERO);
     /// let read = unit.translate(&memory, device, Iova(0x20_1234), Access::Read, &mut copy, |_| ())?;
     /// assert_eq!(read.phys, PhysAddr(0x8020_1234));
     /// let write = unit.translate(&memory, device, Iova(0x20_1234), Access::Write, &mut copy, |_| ());

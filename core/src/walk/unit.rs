@@ -35,23 +35,24 @@ impl Default for Scratch {
 /// The walk over all tables of a unit.
 ///
 /// ```
+/// use iopt::builder::{At, Target, UnitBuilder}; // with the feature `builder`
 /// use iopt::memory::{Slot, SparseMemory};
-/// use iopt::vtd::{Rtaddr, Unit};
 /// use iopt::walk::{Scratch, Step};
-/// use iopt::PhysAddr;
+/// use iopt::{SourceId, vtd::TranslationMode};
 ///
-/// let mut slots = [Slot::EMPTY; 4];
+/// let (mut slots, device) = ([Slot::EMPTY; 4], SourceId::new(0, 8));
 /// let mut memory = SparseMemory::new(&mut slots);
-/// memory.write_u64(PhysAddr(0x1000), 0x2001)?; // bus 0
-/// memory.write_u64(PhysAddr(0x2080), 0x3001)?; // 00:01.0, whose page table is not in memory …
-/// memory.write_u64(PhysAddr(0x2088), 0x101)?; // … and would have three levels
+/// let mut tables = UnitBuilder::new(&mut memory, TranslationMode::Legacy)?;
+/// let table = tables.second_stage(3)?;
+/// tables.device(device, Target::second_stage(table))?;
+/// tables.free(At::Context(device))?; // the page table is not in memory
 ///
 /// let mut scratch = Scratch::new();
-/// let mut walk = Unit::new(Rtaddr(0x1000))?.walk(&memory, &mut scratch);
+/// let mut walk = tables.unit().walk(tables.pages(), &mut scratch);
 /// while let Some(step) = walk.next() {
 ///     match step {
 ///         Step::Device(device) => assert_eq!(device.source_id.to_string(), "00:01.0"),
-///         Step::Fault(fault) => assert!(fault.to_string().contains("page 0x3000 is not in the memory image")),
+///         Step::Fault(fault) => assert!(fault.to_string().contains("page 0x2000 is not in the memory image")),
 ///         Step::Table(_) | Step::Run(_) => unreachable!(),
 ///     }
 /// }

@@ -1,5 +1,6 @@
 //! What a kernel does with the tables of the kernel before it, each with the answer that it must give.
 
+use crate::builds::builds;
 use crate::frames;
 use crate::tables::{BROKEN, CAP, DISK, DMAR, ECAP, PASSES, RTADDR, WORDS};
 use crate::{copies, scalable};
@@ -38,6 +39,7 @@ pub fn first_failure() -> u8 {
         0 if !allocates(&mut lent) => 9,
         0 if !finds_units(black_box(&DMAR)) => 11,
         0 if !wraps(&unit, &copied) => 14,
+        0 if !builds() => 15,
         number => number,
     }
 }

@@ -11,6 +11,7 @@
 #![no_main]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+mod builds;
 mod checks;
 mod copies;
 mod frames;

@@ -34,11 +34,19 @@ pub fn check_program(program: &Program) {
     let mut slots = vec![Slot::EMPTY; 256];
     let mut memory = SparseMemory::new(&mut slots);
     let built = program.build(&mut memory);
-    let unit = unit(&built);
-    let found = walk::check(&built, &unit, &memory);
-    motion::check(&unit, &memory, &found);
-    translate::check(&built, &unit, &memory, &found.seen);
-    copy::check(&built, &unit, &memory, &found);
+    check_unit(&built, &memory);
+}
+
+/// Checks everything of a unit that was built some other way.
+///
+/// # Panics
+/// If `iopt` and the twin disagree, or an invariant does not hold.
+pub fn check_unit(built: &Built, memory: &SparseMemory<'_>) {
+    let unit = unit(built);
+    let found = walk::check(built, &unit, memory);
+    motion::check(&unit, memory, &found);
+    translate::check(built, &unit, memory, &found.seen);
+    copy::check(built, &unit, memory, &found);
 }
 
 /// An entry, in words of the twin.
