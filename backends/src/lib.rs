@@ -33,12 +33,6 @@
 //! An image is untrusted input. Every offset and length is checked against the bytes that are there, nothing is
 //! allocated because a header says so, and decompression is bounded: to open a file takes at most 512 KiB of memory, and
 //! 12 bytes for each byte in it or decompressed from it. What a mapped file needs from the outside is said at [`open`].
-//!
-//! One gap is known: the zstd decoder for Rust 1.85 does not bound what a single block decompresses to. A block made
-//! for the purpose takes gigabytes before the limit is looked at, and past 4 GiB the decoder panics. Test a `.zst`
-//! from a stranger with `zstd -t` first. The same decoder is asked for single pages of a kdump-compressed file, which
-//! are looked through before: a page of 4 KiB made for the purpose takes up to 384 MiB for a moment, one of 64 KiB
-//! sixteen times that (see [`Kdump`]). xz, gzip and the other compressions have no such gap.
 #![deny(unsafe_code)]
 #![cfg_attr(not(feature = "default"), allow(unused, reason = "what the formats that are off need"))]
 
@@ -71,6 +65,8 @@ mod segments;
 mod sink;
 mod stack;
 mod vmcoreinfo;
+#[cfg(any(feature = "kdump", feature = "zstd"))]
+mod zstd;
 
 #[cfg(feature = "memflow")]
 pub use adapters::Memflow;

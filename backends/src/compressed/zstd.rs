@@ -1,60 +1,47 @@
 use crate::sink::{Sink, Stop};
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use crate::zstd::{Damage, Frame, Limits, Refusal};
+use ruzstd::decoding::StreamingDecoder;
 use std::io;
 
 /// The largest window, what `zstd` itself takes without being asked for more. It bounds what a header can make the
 /// decompressor allocate.
 const WINDOW: u64 = 128 << 20;
 
-impl From<FrameDecoderError> for Stop {
-    fn from(error: FrameDecoderError) -> Self {
-        Self::Failed(io::Error::other(error))
-    }
-}
-
-fn damaged(why: &str) -> Stop {
+fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Stop {
     Stop::Failed(io::Error::new(io::ErrorKind::InvalidData, why))
 }
 
-/// Frame after frame. The library decodes one, and leaves its window and its checksum for us to judge.
-pub(super) fn decompress(mut bytes: &[u8], to: &mut Sink) -> Result<(), Stop> {
-    while !bytes.is_empty() {
-        let frame = bytes;
-        let mut decoder = FrameDecoder::new();
-        match decoder.init(&mut bytes) {
-            Ok(()) => {}
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
-                let length = usize::try_from(length).map_err(|_| Stop::Memory)?;
-                bytes = bytes.get(length..).ok_or_else(|| damaged("the last skippable frame is cut short"))?;
-                continue;
-            }
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::BadMagicNumber(_))) => {
-                return Err(damaged("expected another frame or the end behind a frame, found something else"));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if window(frame, &decoder) > WINDOW {
-            return Err(Stop::Window(WINDOW));
-        }
-        let mut stream = StreamingDecoder::new_with_decoder(frame, &mut decoder)?;
-        to.fill(&mut stream)?;
-        bytes = stream.into_inner();
+/// Frame after frame. Each is looked through before it is given to the library, which decodes it and leaves the
+/// checksum for us to judge.
+pub(super) fn decompress(bytes: &[u8], to: &mut Sink) -> Result<(), Stop> {
+    let size = |to: &Sink| u64::try_from(to.bytes.len()).unwrap_or(u64::MAX);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let offset = bytes.len().saturating_sub(rest.len());
+        let start = size(to);
+        let limits = Limits { window: WINDOW, content: to.limit.saturating_sub(start) };
+        let frame = Frame::first(rest, limits).map_err(|refusal| match refusal {
+            Refusal::Damaged(damage) => damaged(Damage { offset: damage.offset.saturating_add(offset), ..damage }),
+            Refusal::Window => Stop::Window(WINDOW),
+            Refusal::TooLarge => Stop::Limit,
+        })?;
+        rest = frame.rest;
+        let Some(content) = frame.content else { continue };
+        // What the library says itself is for programmers.
+        let why =
+            || damaged(format!("at offset {offset:#x}: expected a frame that decodes, found bad literals or offsets"));
+        let mut stream = StreamingDecoder::new(frame.bytes).map_err(|_| why())?;
+        to.fill(&mut stream).map_err(|stop| stop.placed(|_| why()))?;
+        let decoder = stream.into_frame_decoder();
         if decoder.get_checksum_from_data().is_some_and(|sum| decoder.get_calculated_checksum() != Some(sum)) {
             return Err(damaged("the checksum of a frame does not match its contents"));
         }
+        let found = size(to).saturating_sub(start);
+        if found != content {
+            return Err(damaged(format!(
+                "at offset {offset:#x}: expected {content} bytes out of the frame, found {found}"
+            )));
+        }
     }
     Ok(())
-}
-
-/// The window that a frame asks for, in bytes (RFC 8878, 3.1.1.1).
-fn window(frame: &[u8], decoder: &FrameDecoder) -> u64 {
-    match frame {
-        [_, _, _, _, descriptor, ..] if descriptor & 0x20 != 0 => decoder.content_size(),
-        [_, _, _, _, _, window, ..] => {
-            let base = 1u64 << 10 << (window >> 3);
-            base.saturating_add((base >> 3).saturating_mul(u64::from(window & 7)))
-        }
-        _ => 0,
-    }
 }

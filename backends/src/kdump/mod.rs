@@ -54,13 +54,10 @@ use std::sync::{Mutex, OnceLock};
 /// of the second bitmap, 4 MiB of pages, and what a page is decompressed with: twice its size and 64 KiB. Of a flattened
 /// dump it is also up to 48 bytes for each of its records, four times that while it is opened, and the bitmaps if they
 /// lie in several. Whatever a header says, no more is allocated for it than the file holds. While a page is decompressed
-/// from zstd that takes up to 8 MiB more.
+/// from zstd that takes up to 2 MiB more.
 ///
 /// Compressed pages are read from the file and not mapped, so that a walk over a large dump keeps no more of it in
 /// memory than its bitmaps and descriptors.
-///
-/// One gap is known: a page of 4 KiB in zstd that was made for the purpose takes up to 384 MiB for a moment, and one
-/// of 64 KiB sixteen times that, before it is refused. The decoder for Rust 1.85 does not bound matches.
 #[derive(Debug)]
 pub struct Kdump {
     source: Source,

@@ -112,6 +112,19 @@ fn invalid_zstd_frames() {
     assert!(damaged(&builder, ZSTD, frame));
 }
 
+/// As many matches of 131074 bytes as a page has room for, each behind a literal. The first gives more than the page.
+#[test]
+fn invalid_zstd_frames_of_gigabytes() {
+    for (block_size, count) in [(4096, 2000u32), (65536, 32000)] {
+        let sequences = [(count >> 8) as u8 | 128, count as u8, 0x54, 1, 0, 52];
+        let literals = [&(count << 4 | 0xd).to_le_bytes()[..3], b"x"].concat();
+        let block = [&literals, &sequences[..], &vec![0xff; 2 * count as usize], &[1]].concat();
+        let header = ((block.len() as u32) << 3 | 4 | 1).to_le_bytes();
+        let frame = [b"\x28\xb5\x2f\xfd\x00\x38", &header[..3], &block].concat();
+        assert!(damaged(&Builder { block_size, ..Builder::new() }, ZSTD, frame), "{block_size}");
+    }
+}
+
 #[test]
 fn all_compressions_of_all_sizes_of_pages() {
     for block_size in [4096, 8192, 16384, 65536] {
