@@ -2,10 +2,11 @@
 
 #![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a panic is a red test")]
 
-use iopt::PhysAddr;
 use iopt::memory::{Slot, SparseMemory};
+use iopt::radix::{Bound, Budget, Run};
 use iopt::vtd::{Cause, Fault, Rtaddr, Structure, Unit};
-use iopt::walk::{Scratch, Step};
+use iopt::walk::{Flow, Scratch, Step, Visitor};
+use iopt::{Iova, PhysAddr};
 
 const TOP: u64 = 0x3000;
 
@@ -23,7 +24,7 @@ fn memory<'s>(slots: &'s mut [Slot], words: impl IntoIterator<Item = (u64, u64)>
 fn walk(memory: &SparseMemory<'_>, max_tables: u64) -> (Vec<Fault>, u64, u64) {
     let mut scratch = Scratch::new();
     let unit = Unit::new(Rtaddr(0x1000)).expect("legacy mode");
-    let mut walk = unit.walk(memory, &mut scratch).max_tables(max_tables);
+    let mut walk = unit.walk(memory, &mut scratch).budget(Budget { tables: max_tables, ..Budget::UNLIMITED });
     let mut faults = Vec::new();
     while let Some(step) = walk.next() {
         if let Step::Fault(fault) = step {
@@ -82,8 +83,71 @@ fn what_is_merely_large_ends_with_the_budget() {
     for budget in [0, 1, 2, 3, 1000, 5000] {
         let (faults, _, tables) = walk(&memory, budget);
         let [fault] = faults.as_slice() else { panic!("{budget}: {faults:?}") };
-        assert_eq!((fault.cause, tables), (Cause::Budget { tables: budget }, budget));
+        assert_eq!((fault.cause, tables), (Cause::Budget(Bound::Tables(budget)), budget));
         assert!(fault.to_string().contains(&format!("the work budget of {budget} tables is used up")));
+    }
+}
+
+/// A table of 512 pointers to memory that is not there, which are as many reads and no tables.
+#[test]
+fn reads_that_fail_are_work_as_well() {
+    let mut slots = vec![Slot::EMPTY; 8];
+    let memory = memory(&mut slots, full(TOP, 0x9_9000));
+    let (faults, _, tables) = walk(&memory, u64::MAX);
+    assert_eq!((faults.len(), tables), (512, 3));
+    let unit = Unit::new(Rtaddr(0x1000)).expect("legacy mode");
+    for reads in [2, 3, 4, 514, 515] {
+        let mut scratch = Scratch::new();
+        let mut walk = unit.walk(&memory, &mut scratch).budget(Budget { reads, ..Budget::default() });
+        let mut faults = Vec::new();
+        while let Some(step) = walk.next() {
+            faults.extend(if let Step::Fault(fault) = step { Some(fault) } else { None });
+        }
+        assert_eq!(walk.statistics().reads, reads);
+        let (cut, unreadable) = (faults.last().expect("something is missing"), reads.saturating_sub(3));
+        assert_eq!(faults.len() as u64, unreadable + u64::from(reads < 515), "{reads}");
+        assert_eq!(cut.cause == Cause::Budget(Bound::Reads(reads)), reads < 515, "{cut}");
+    }
+}
+
+/// Single leaves that alternate with holes, each of them a run. The last that the budget allows is still yielded, and
+/// the place where it ends is that of the next.
+#[test]
+fn runs_are_counted_one_by_one_pulled_or_pushed() {
+    struct Runs(u64, Vec<Fault>);
+    impl Visitor for Runs {
+        fn run(&mut self, _: &Run<'_>) -> Flow {
+            self.0 += 1;
+            Flow::Enter
+        }
+        fn fault(&mut self, fault: &Fault) -> Flow {
+            self.1.push(*fault);
+            Flow::Enter
+        }
+    }
+    let mut slots = vec![Slot::EMPTY; 8];
+    let leaves = (0..512).step_by(2).map(|index| (0x6000 + index * 8, 0x10_0003));
+    let memory = memory(&mut slots, [(TOP, 0x4003), (0x4000, 0x5003), (0x5000, 0x6003)].into_iter().chain(leaves));
+    let unit = Unit::new(Rtaddr(0x1000)).expect("legacy mode");
+    for runs in [0, 1, 255, 256] {
+        let budget = Budget { runs, ..Budget::default() };
+        let (mut scratch, mut pushed) = (Scratch::new(), Runs(0, Vec::new()));
+        unit.walk(&memory, &mut scratch).budget(budget).visit(&mut pushed);
+        let mut pulled = Runs(0, Vec::new());
+        let mut walk = unit.walk(&memory, &mut scratch).budget(budget);
+        while let Some(step) = walk.next() {
+            match step {
+                Step::Run(_) => pulled.0 += 1,
+                Step::Fault(fault) => pulled.1.push(fault),
+                _ => {}
+            }
+        }
+        for Runs(found, faults) in [&pushed, &pulled] {
+            assert_eq!(*found, runs);
+            let ends: Vec<_> = faults.iter().map(|fault| (fault.cause, fault.place.iova)).collect();
+            let end = (Cause::Budget(Bound::Runs(runs)), Some(Iova(runs * 0x2000)));
+            assert_eq!(ends, if runs == 256 { vec![] } else { vec![end] });
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use crate::address::{Iova, IovaRange, Pasid, PhysAddr, SourceId};
 use crate::format::{FirstStage, SecondStage};
 use crate::memory::{Page, PhysReader};
 use crate::radix::{
-    self, Cursor, Defect, Extent, Format, Found, Malformed, Nested, NestedExtent, NestedFound, Run, Statistics, Table,
-    TableScratch,
+    self, Budget, Cursor, Defect, Extent, Format, Found, Malformed, Nested, NestedExtent, NestedFound, Run, Statistics,
+    Table, TableScratch,
 };
 use crate::vtd::{AddressSpace, Cause, Device, Fault, Place, Structure, Unit};
 
@@ -147,11 +147,11 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
         self
     }
 
-    /// Visits at most this many table pages, of all kinds. When they are used up, the walk ends with a
+    /// Does at most this much, in place of what [`Budget::default`] allows. When it is used up, the walk ends with a
     /// [`Cause::Budget`].
     #[must_use]
-    pub fn max_tables(mut self, max_tables: u64) -> Self {
-        self.tables.set_max_tables(max_tables);
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.tables.set_budget(budget);
         self
     }
 
@@ -355,7 +355,7 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
                     found
                 }
                 Found::Malformed(malformed) => {
-                    if let Defect::Budget { .. } = malformed.defect {
+                    if let Defect::Budget(_) = malformed.defect {
                         return self.malformed(radix::Stage::Inner, &malformed);
                     }
                     let Malformed { level, table, index, raw, iova, .. } = malformed;
@@ -385,7 +385,7 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     /// An event, and the end of the walk if the budget is used up.
     #[cold]
     fn fault(&mut self, fault: Fault) -> Event {
-        if let Cause::Budget { .. } = fault.cause {
+        if let Cause::Budget(_) = fault.cause {
             self.stage = Stage::Done;
         }
         self.faults = self.faults.wrapping_add(1);

@@ -4,7 +4,7 @@ mod seek;
 use super::item::{Extent, Found};
 use super::locate::{Direct, Locate};
 use super::scan::Presence;
-use super::{Defect, Entry, Format, Item, Level, MAX_LEVELS, Malformed, Run, Statistics, Table};
+use super::{Bound, Budget, Defect, Entry, Format, Item, Level, MAX_LEVELS, Malformed, Run, Statistics, Table};
 use crate::access::Permissions;
 use crate::address::{Iova, IovaRange, PhysAddr};
 use crate::memory::{Page, PhysReader};
@@ -16,7 +16,7 @@ pub type TableScratch = [Page; MAX_LEVELS];
 /// A place in a tree of tables, and the way onward: in ascending IOVA order, with a fixed stack and no heap.
 ///
 /// Each table page is fetched once per visit and never looked at again after the cursor has left it. The
-/// work is bounded by a budget of tables; a table on its own path is reported, not followed.
+/// work is bounded by a [`Budget`]; a table on its own path is reported, not followed.
 #[derive(Debug)]
 pub struct Cursor<'m, R: ?Sized, F> {
     reader: &'m R,
@@ -36,7 +36,7 @@ pub struct Cursor<'m, R: ?Sized, F> {
     /// Nothing that starts behind this address is yielded.
     last: u64,
     statistics: Statistics,
-    max_tables: u64,
+    budget: Budget,
 }
 
 impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
@@ -57,13 +57,13 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             from: 0,
             last: 0,
             statistics: Statistics::default(),
-            max_tables: u64::MAX,
+            budget: Budget::default(),
         }
     }
 
-    /// Sets how many tables may be visited, all starts taken together.
-    pub fn set_max_tables(&mut self, max_tables: u64) {
-        self.max_tables = max_tables;
+    /// Sets how much may be done, all starts taken together.
+    pub fn set_budget(&mut self, budget: Budget) {
+        self.budget = budget;
     }
 
     /// What has been done so far, all starts taken together.
@@ -94,9 +94,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     /// Gets the page at `addr` lent, or copies it to `copy` and returns `None`. It counts as a table.
     #[inline]
     pub(crate) fn fetch(&mut self, reader: &'m R, addr: PhysAddr, copy: &mut Page) -> Result<Option<&'m Page>, Defect> {
-        if self.statistics.tables >= self.max_tables {
-            return Err(Defect::Budget { tables: self.max_tables });
-        }
+        self.budget.allows_table(&self.statistics)?;
         self.statistics.fetch(reader, addr, copy).map_err(Defect::Unreadable)
     }
 
@@ -176,10 +174,14 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             match self.format.decode(shape, raw) {
                 Entry::Absent => frame.next = index.wrapping_add(1),
                 Entry::Leaf(_) => {
+                    if self.statistics.runs >= self.budget.runs {
+                        return self.malformed(index, raw, Defect::Budget(Bound::Runs(self.budget.runs)));
+                    }
                     let run = leaf_run(&self.format, shape, self.level, frame, page, index, permissions)?;
                     let extent = Extent { level: self.level, index, len: run.len(), linear: run.linear, permissions };
                     frame.next = index.wrapping_add(extent.len);
                     self.statistics.leaves = self.statistics.leaves.wrapping_add(extent.len as u64);
+                    self.statistics.runs = self.statistics.runs.wrapping_add(1);
                     return Some(Found::Run(extent));
                 }
                 Entry::Table(table) => {
@@ -223,13 +225,19 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         };
         let Some(page) = frame.lent.or(self.copies.get(depth)) else { return true };
         let mut leaves = 0u64;
+        let mut runs = self.statistics.runs;
         let mut go_on = true;
         while let Some(index) = frame.presence.next(page, frame.next, frame.last, shape.present) {
+            // The end of the budget is for `advance` to tell.
+            if runs >= self.budget.runs {
+                break;
+            }
             let raw = page.word(index);
             let Entry::Leaf(_) = self.format.decode(shape, raw) else { break };
             let permissions = frame.permissions & self.format.permissions(raw);
             let Some(run) = leaf_run(&self.format, shape, self.level, frame, page, index, permissions) else { break };
             leaves = leaves.wrapping_add(run.len() as u64);
+            runs = runs.wrapping_add(1);
             frame.next = index.wrapping_add(run.len());
             go_on = visit(&run);
             if !go_on {
@@ -237,6 +245,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             }
         }
         self.statistics.leaves = self.statistics.leaves.wrapping_add(leaves);
+        self.statistics.runs = runs;
         go_on
     }
 
@@ -265,15 +274,13 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         let (Some(shape), Some(copy)) = (self.format.levels().get(depth), self.copies.get_mut(depth)) else {
             return Err(Defect::NoSuchLevel { level });
         };
-        let addr = locate.locate(self.reader, addr, &mut self.statistics, self.max_tables, copy)?;
+        let addr = locate.locate(self.reader, addr, &mut self.statistics, &self.budget, copy)?;
         for ancestor in level.wrapping_add(1)..=self.top {
             if self.frames.get(place(ancestor)).is_some_and(|frame| frame.table == addr) {
                 return Err(Defect::Loop { table: addr, level: ancestor });
             }
         }
-        if self.statistics.tables >= self.max_tables {
-            return Err(Defect::Budget { tables: self.max_tables });
-        }
+        self.budget.allows_table(&self.statistics)?;
         let lent = self.statistics.fetch(self.reader, addr, copy).map_err(Defect::Unreadable)?;
         let (next, last) = window(shape, base, self.from, self.last);
         let Some(frame) = self.frames.get_mut(depth) else { return Err(Defect::NoSuchLevel { level }) };
@@ -284,7 +291,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
 
     fn malformed(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Found> {
         let malformed = self.judge(index, raw, defect)?;
-        if let Defect::Budget { .. } = defect {
+        if let Defect::Budget(_) = defect {
             self.level = 0;
         }
         Some(Found::Malformed(malformed))
