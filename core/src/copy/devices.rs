@@ -192,7 +192,7 @@ fn widths<R: PhysReader + ?Sized>(
                 Cause::Unreadable(_) => unread(number, fault, plan, planned)?,
                 _ => {}
             },
-            Step::Run(_) | Step::Table(_) => {}
+            Step::Run(_) | Step::Table(_) | Step::Shared(_) => {}
         }
     }
     Ok(())

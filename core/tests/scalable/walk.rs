@@ -62,6 +62,7 @@ fn all(unit: &Unit, reader: &dyn PhysReader, limit: &Limit<'_>) -> (Walked, Stat
         match step {
             Step::Device(device) => pulled.device(device),
             Step::Table(table) => pulled.table(&table),
+            Step::Shared(shared) => pulled.shared(&shared),
             Step::Run(run) => pulled.run(&run),
             Step::Fault(fault) => pulled.fault(&fault),
         };

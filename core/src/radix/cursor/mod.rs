@@ -8,7 +8,7 @@ use super::{Bound, Budget, Defect, Entry, Format, Item, Level, MAX_LEVELS, Malfo
 use crate::access::Permissions;
 use crate::address::{Iova, IovaRange, PhysAddr};
 use crate::memory::{Page, PhysReader};
-use frame::{Frame, NOWHERE, leaf_run, level_number, offset, place, run_at, window};
+use frame::{Frame, NOWHERE, leaf_run, level_number, offset, place, repeats, run_at, window};
 
 /// Room for the tables on one path, for readers that can't lend: a page per level.
 pub type TableScratch = [Page; MAX_LEVELS];
@@ -37,6 +37,7 @@ pub struct Cursor<'m, R: ?Sized, F> {
     last: u64,
     statistics: Statistics,
     budget: Budget,
+    fold: bool,
 }
 
 impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
@@ -58,12 +59,19 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             last: 0,
             statistics: Statistics::default(),
             budget: Budget::default(),
+            fold: false,
         }
     }
 
     /// Sets how much may be done, all starts taken together.
     pub fn set_budget(&mut self, budget: Budget) {
         self.budget = budget;
+    }
+
+    /// From here on, of neighbouring entries that are equal and lead to a table only the first is followed:
+    /// [`Table::repeats`] tells of the others.
+    pub fn fold(&mut self, fold: bool) {
+        self.fold = fold;
     }
 
     /// What has been done so far, all starts taken together.
@@ -185,6 +193,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
                     return Some(Found::Run(extent));
                 }
                 Entry::Table(table) => {
+                    let repeats = if self.fold { repeats(page, index, frame.last) } else { 0 };
                     frame.next = index.wrapping_add(1);
                     let base = frame.base.wrapping_add(offset(shape, index));
                     for (ahead, bytes) in HINTS {
@@ -196,7 +205,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
                         }
                     }
                     return match self.enter(locate, self.level.wrapping_sub(1), table, permissions, base) {
-                        Ok(table) => Some(Found::Table(table)),
+                        Ok(table) => Some(Found::Table(Table { repeats: self.pass_over(repeats), ..table })),
                         Err(defect) => {
                             // The copy below may have been written to.
                             self.at_hand = self.level;
@@ -286,7 +295,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         let Some(frame) = self.frames.get_mut(depth) else { return Err(Defect::NoSuchLevel { level }) };
         *frame = Frame { lent, table: addr, permissions, base, next, last, presence: Presence::UNKNOWN };
         (self.level, self.at_hand) = (level, level);
-        Ok(Table { addr, level, iova: Iova(base) })
+        Ok(Table { addr, level, iova: Iova(base), repeats: 0 })
     }
 
     fn malformed(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Found> {
@@ -310,6 +319,20 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         };
         self.statistics.faults = self.statistics.faults.wrapping_add(1);
         Some(malformed)
+    }
+
+    /// Leaves out as many entries of the table above, which is returned.
+    fn pass_over(&mut self, entries: u16) -> u16 {
+        if let Some(frame) = self.frames.get_mut(usize::from(self.level)) {
+            frame.next = frame.next.wrapping_add(entries.into());
+        }
+        entries
+    }
+
+    /// Whether all of the table that the cursor stands in is looked at.
+    pub(crate) fn sees_all(&self) -> bool {
+        let entries = self.shape(self.level).map(Level::entries);
+        self.frame(self.level).is_some_and(|frame| frame.next == 0 && entries == frame.last.checked_add(1))
     }
 
     fn pop(&mut self) {

@@ -117,6 +117,12 @@ impl<'m, R: PhysReader + ?Sized, O: Format, I: Format> Nested<'m, R, O, I> {
         self.inner.set_budget(budget);
     }
 
+    /// From here on, of neighbouring entries of the outer tree that are equal and lead to a table only the first is
+    /// followed: [`Table::repeats`] tells of the others.
+    pub fn fold(&mut self, fold: bool) {
+        self.outer.fold(fold);
+    }
+
     /// What has been done so far, in both trees and all starts taken together.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -139,6 +145,8 @@ impl<'m, R: PhysReader + ?Sized, O: Format, I: Format> Nested<'m, R, O, I> {
         let through = Through { format: &inner_format, root: inner_root, input_bits };
         let table = self.outer.start_by(&through, format, root, window)?;
         self.hand_over(Stage::Inner);
+        // Each stretch that leads into the inner tree is looked up for itself.
+        self.inner.fold(false);
         self.inner.start(inner_format, inner_root, IovaRange::all())?;
         self.root = Some((inner_root, input_bits));
         Ok(table)

@@ -53,7 +53,7 @@ fn check_unit(unit: &Unit, memory: &SparseMemory<'_>) {
                 faults += 1;
                 assert!(faults > PRINTED || !fault.to_string().is_empty());
             }
-            Step::Table(_) => {}
+            Step::Table(_) | Step::Shared(_) => {}
         }
     }
     let statistics = walk.statistics();

@@ -182,6 +182,7 @@ fn check_copying(unit: &Unit, memory: &SparseMemory<'_>, lent: &Collector, stati
         *visits.entry(table.addr.0).or_default() += 1;
     }
     let reads = copying.reads.into_inner();
+    assert_eq!(counts.reads, reads.values().sum::<u64>());
     // Any other table can be a page table as well, and then it is read more often.
     let others = statistics.tables - visits.values().sum::<u64>();
     for (addr, visits) in visits {

@@ -2,28 +2,20 @@
 
 #![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "a panic is a red test")]
 
+mod memo;
+mod shapes;
+
 use iopt::memory::{Slot, SparseMemory};
 use iopt::radix::{Bound, Budget, Run};
-use iopt::vtd::{Cause, Fault, Rtaddr, Structure, Unit};
+use iopt::vtd::{Cause, Fault, Structure};
 use iopt::walk::{Flow, Scratch, Step, Visitor};
 use iopt::{Iova, PhysAddr};
-
-const TOP: u64 = 0x3000;
-
-/// A unit with one device, whose page table of four levels starts at [`TOP`] and is made of `words`.
-fn memory<'s>(slots: &'s mut [Slot], words: impl IntoIterator<Item = (u64, u64)>) -> SparseMemory<'s> {
-    let mut memory = SparseMemory::new(slots);
-    let unit = [(0x1000, 0x2001), (0x2000, TOP | 1), (0x2008, 0x102)];
-    for (addr, word) in unit.into_iter().chain(words) {
-        memory.write_u64(PhysAddr(addr), word).expect("there are slots enough");
-    }
-    memory
-}
+use shapes::{TOP, diamonds, full, memory, unit};
 
 /// What a walk comes to: its faults, and how many leaves and tables.
 fn walk(memory: &SparseMemory<'_>, max_tables: u64) -> (Vec<Fault>, u64, u64) {
     let mut scratch = Scratch::new();
-    let unit = Unit::new(Rtaddr(0x1000)).expect("legacy mode");
+    let unit = unit();
     let mut walk = unit.walk(memory, &mut scratch).budget(Budget { tables: max_tables, ..Budget::UNLIMITED });
     let mut faults = Vec::new();
     while let Some(step) = walk.next() {
@@ -34,15 +26,10 @@ fn walk(memory: &SparseMemory<'_>, max_tables: u64) -> (Vec<Fault>, u64, u64) {
     (faults, walk.statistics().leaves, walk.statistics().tables)
 }
 
-/// All entries of a table point to `next`.
-fn full(table: u64, next: u64) -> impl Iterator<Item = (u64, u64)> {
-    (0..512).map(move |index| (table + index * 8, next | 3))
-}
-
 #[test]
 fn a_table_that_points_to_itself_is_visited_once() {
     let mut slots = vec![Slot::EMPTY; 8];
-    let (faults, leaves, tables) = walk(&memory(&mut slots, full(TOP, TOP)), u64::MAX);
+    let (faults, leaves, tables) = walk(&memory(&mut slots, 4, full(TOP, 4, &[TOP])), u64::MAX);
     assert_eq!((faults.len(), leaves, tables), (512, 0, 3));
     for (index, fault) in (0..).zip(&faults) {
         assert_eq!(fault.cause, Cause::Loop { table: PhysAddr(TOP), level: 4 });
@@ -56,7 +43,7 @@ fn tables_that_point_to_each_other_end_where_the_path_closes_and_the_rest_is_wal
     let mut slots = vec![Slot::EMPTY; 8];
     // 0x4000 and 0x5000 point to each other; behind the loop is a leaf.
     let words = [(TOP, 0x4003), (0x4000, 0x5003), (0x5000, 0x4003), (0x5008, 0x6003), (0x6000, 0x10_0003)];
-    let (faults, leaves, _) = walk(&memory(&mut slots, words), u64::MAX);
+    let (faults, leaves, _) = walk(&memory(&mut slots, 4, words), u64::MAX);
     assert_eq!(leaves, 1);
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
     assert_eq!(fault.cause, Cause::Loop { table: PhysAddr(0x4000), level: 3 });
@@ -69,7 +56,7 @@ fn tables_that_point_to_each_other_end_where_the_path_closes_and_the_rest_is_wal
 fn a_table_with_two_parents_is_no_loop() {
     let mut slots = vec![Slot::EMPTY; 8];
     let words = [(TOP, 0x4003), (TOP + 8, 0x4003), (0x4000, 0x5003), (0x5000, 0x6003), (0x6000, 0x10_0003)];
-    let (faults, leaves, tables) = walk(&memory(&mut slots, words), u64::MAX);
+    let (faults, leaves, tables) = walk(&memory(&mut slots, 4, words), u64::MAX);
     assert_eq!((faults.len(), leaves, tables), (0, 2, 2 + 1 + 2 * 3));
 }
 
@@ -77,9 +64,7 @@ fn a_table_with_two_parents_is_no_loop() {
 #[test]
 fn what_is_merely_large_ends_with_the_budget() {
     let mut slots = vec![Slot::EMPTY; 8];
-    let words =
-        full(TOP, 0x4000).chain(full(0x4000, 0x5000)).chain(full(0x5000, 0x6000)).chain(full(0x6000, 0x10_0000));
-    let memory = memory(&mut slots, words);
+    let memory = memory(&mut slots, 4, diamonds(4, 1));
     for budget in [0, 1, 2, 3, 1000, 5000] {
         let (faults, _, tables) = walk(&memory, budget);
         let [fault] = faults.as_slice() else { panic!("{budget}: {faults:?}") };
@@ -92,10 +77,10 @@ fn what_is_merely_large_ends_with_the_budget() {
 #[test]
 fn reads_that_fail_are_work_as_well() {
     let mut slots = vec![Slot::EMPTY; 8];
-    let memory = memory(&mut slots, full(TOP, 0x9_9000));
+    let memory = memory(&mut slots, 4, full(TOP, 4, &[0x9_9000]));
     let (faults, _, tables) = walk(&memory, u64::MAX);
     assert_eq!((faults.len(), tables), (512, 3));
-    let unit = Unit::new(Rtaddr(0x1000)).expect("legacy mode");
+    let unit = unit();
     for reads in [2, 3, 4, 514, 515] {
         let mut scratch = Scratch::new();
         let mut walk = unit.walk(&memory, &mut scratch).budget(Budget { reads, ..Budget::default() });
@@ -127,8 +112,8 @@ fn runs_are_counted_one_by_one_pulled_or_pushed() {
     }
     let mut slots = vec![Slot::EMPTY; 8];
     let leaves = (0..512).step_by(2).map(|index| (0x6000 + index * 8, 0x10_0003));
-    let memory = memory(&mut slots, [(TOP, 0x4003), (0x4000, 0x5003), (0x5000, 0x6003)].into_iter().chain(leaves));
-    let unit = Unit::new(Rtaddr(0x1000)).expect("legacy mode");
+    let memory = memory(&mut slots, 4, [(TOP, 0x4003), (0x4000, 0x5003), (0x5000, 0x6003)].into_iter().chain(leaves));
+    let unit = unit();
     for runs in [0, 1, 255, 256] {
         let budget = Budget { runs, ..Budget::default() };
         let (mut scratch, mut pushed) = (Scratch::new(), Runs(0, Vec::new()));
@@ -155,7 +140,7 @@ fn runs_are_counted_one_by_one_pulled_or_pushed() {
 fn a_table_in_a_hole_is_told_with_its_place_and_the_rest_is_walked() {
     let mut slots = vec![Slot::EMPTY; 8];
     let words = [(TOP, 0x9_9003), (TOP + 8, 0x4003), (0x4000, 0x5003), (0x5000, 0x6003), (0x6000, 0x10_0003)];
-    let (faults, leaves, _) = walk(&memory(&mut slots, words), u64::MAX);
+    let (faults, leaves, _) = walk(&memory(&mut slots, 4, words), u64::MAX);
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
     assert_eq!((leaves, fault.reason.map(|reason| reason.code())), (1, Some(0x07)));
     assert_eq!(
