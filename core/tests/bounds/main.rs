@@ -169,3 +169,12 @@ fn loops_cost_no_reads_and_are_bounded_by_themselves() {
         assert_eq!(last.cause == Cause::Budget(Bound::Faults(allowed)), allowed < 1 << 18, "{last}");
     }
 }
+
+/// What SECURITY.md says that a walk and a copy are given, in bytes.
+#[test]
+fn what_is_kept_has_the_size_that_is_stated() {
+    use iopt::{copy, walk};
+    assert_eq!((size_of::<Scratch>(), size_of::<walk::MemoSlot>()), (64 << 10, 40));
+    assert_eq!((size_of::<copy::Room>(), size_of::<copy::MemoSlot>()), (104 << 10, 24));
+    assert!(size_of::<walk::UnitWalk<'_, SparseMemory<'_>>>() <= 4 << 10);
+}
