@@ -6,6 +6,7 @@ mod copy;
 mod devices;
 mod dmar;
 mod error;
+mod held;
 mod human;
 mod info;
 mod interrupts;

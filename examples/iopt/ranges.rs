@@ -2,6 +2,7 @@
 
 use crate::args::{Common, Ranges};
 use crate::error::{Error, Outcome};
+use crate::held::Held;
 use crate::json::{RangeLine, page_size};
 use crate::output::Output;
 use crate::sharing::Sharing;
@@ -40,6 +41,8 @@ struct Listing<'o> {
     sharing: Sharing,
     /// Whose ranges come; `None` before the first device of a unit.
     owner: Option<Owner>,
+    /// What people are told once more is known.
+    held: Option<Held>,
     statistics: Statistics,
     tally: Tally,
     mapped: u128,
@@ -60,6 +63,7 @@ impl<'o> Listing<'o> {
             unit: 0,
             sharing: Sharing::default(),
             owner: None,
+            held: None,
             statistics: Statistics::default(),
             tally: Tally::default(),
             mapped: 0,
@@ -110,7 +114,8 @@ impl<'o> Listing<'o> {
     }
 
     fn close(&mut self, coalescer: &mut Coalescer) -> io::Result<()> {
-        coalescer.finish().map_or(Ok(()), |range| self.mapped_range(&range))
+        coalescer.finish().map_or(Ok(()), |range| self.mapped_range(&range))?;
+        self.release()
     }
 
     fn device(&mut self, device: &Device) -> io::Result<()> {
@@ -133,7 +138,7 @@ impl<'o> Listing<'o> {
             self.output.heading(format_args!("{name}{domain}  {translation}{notes}"))?;
         }
         match DeviceRange::pass_through(device) {
-            Some(everything) => self.range(&everything),
+            Some(everything) => self.range(&everything, 1),
             None => Ok(()),
         }
     }
@@ -167,8 +172,22 @@ impl<'o> Listing<'o> {
         let Some(domain) = self.owner.as_ref().and_then(|owner| owner.device.domain()) else { return Ok(()) };
         self.mapped = self.mapped.saturating_add(range.iova.size());
         let range = DeviceRange::new(source_id, pasid, domain, range);
-        self.range(&range)?;
-        if self.output.is_json() { Ok(()) } else { self.unreachable(&range) }
+        if self.output.is_json() {
+            return self.range(&range, 1);
+        }
+        let is_reachable =
+            self.owner.as_ref().is_some_and(|owner| owner.device.reachable(range).all(|part| part.is_ok()));
+        if !self.held.as_mut().is_some_and(|held| is_reachable && held.take_in(&range)) {
+            self.release()?;
+            self.held = Some(Held::new(range, is_reachable));
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        let Some(Held { range, times, is_reachable }) = self.held.take() else { return Ok(()) };
+        self.range(&range, times)?;
+        if is_reachable { Ok(()) } else { self.unreachable(&range) }
     }
 
     /// Interrupt addresses in a range are no memory to the device.
@@ -186,14 +205,15 @@ impl<'o> Listing<'o> {
         Ok(())
     }
 
-    fn range(&mut self, range: &DeviceRange) -> io::Result<()> {
-        self.statistics.ranges = self.statistics.ranges.saturating_add(1);
+    /// A range, or as many of one page each that all lead to the same page.
+    fn range(&mut self, range: &DeviceRange, times: u64) -> io::Result<()> {
+        self.statistics.ranges = self.statistics.ranges.saturating_add(times);
         if self.output.is_json() {
             return self.output.json(&RangeLine::new(self.unit, range));
         }
         let mut width = 0;
         if let Some(owner) = &mut self.owner {
-            owner.ranges = owner.ranges.saturating_add(1);
+            owner.ranges = owner.ranges.saturating_add(times);
             width = owner.digits.saturating_add(2);
         }
         let (first, last) = (range.iova.first().0, range.iova.last().0);
@@ -201,6 +221,9 @@ impl<'o> Listing<'o> {
         write!(self.output, "  {first:#0width$x} - {last:#0width$x}  {size:>10}  {permissions}  -> ")?;
         let phys = range.phys.map_or_else(|| "scattered".to_owned(), |phys| phys.to_string());
         match range.page_size_log2.and_then(page_size) {
+            Some(page) if times > 1 => {
+                writeln!(self.output, "{phys:<14}  ({times} times the same {} page)", human::size(page.into()))
+            }
             Some(page) => writeln!(self.output, "{phys:<14}  ({} pages)", human::size(page.into())),
             None => writeln!(self.output, "{phys:<14}  (no page tables)"),
         }

@@ -167,6 +167,24 @@ fn the_budget_ends_the_walk() {
     }
 }
 
+/// Pages that all lead to one page are one line for people, and a line each in JSON.
+#[test]
+fn pages_that_lead_to_the_same_one_are_folded_for_people() {
+    let mut words = SMALL.to_vec();
+    let (table, leaf) = (words.last().unwrap().0 & !0xfff, 0x7_7003);
+    words.retain(|(addr, _)| addr & !0xfff != table);
+    words.extend((0..512).map(|index| (table + index * 8, if index == 300 { 0x8_8003 } else { leaf })));
+    let image = raw(8, &words);
+    let run = iopt_on(&image, "0x1000", "ranges --device 00:00.0");
+    let lines: Vec<_> = run.stdout.lines().filter(|line| line.contains("->")).map(str::trim).collect();
+    assert_eq!(lines.len(), 3, "{}", run.stdout);
+    assert!(lines[0].contains("-> 0x77000") && lines[0].ends_with("(300 times the same 4 KiB page)"), "{}", lines[0]);
+    assert!(lines[1].contains("-> 0x88000") && lines[1].ends_with("(4 KiB pages)"), "{}", lines[1]);
+    assert!(lines[2].ends_with("(211 times the same 4 KiB page)"), "{}", lines[2]);
+    assert!(run.stdout.contains("512 ranges, 2 MiB mapped"), "{}", run.stdout);
+    assert_eq!(iopt_on(&image, "0x1000", "ranges --json --device 00:00.0").json().len(), 512);
+}
+
 #[test]
 fn a_device_of_which_nothing_can_be_followed_is_not_called_empty() {
     let mut words = SMALL.to_vec();
