@@ -57,7 +57,7 @@ fn command_first(mut line: Vec<OsString>) -> Vec<OsString> {
 fn message(refused: &clap::Error) -> String {
     let text = refused.render().to_string();
     let paragraphs = text.split("\n\n").filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
-    let lines = paragraphs.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = paragraphs.map(|part| part.trim().lines().map(str::trim).collect::<Vec<_>>().join(" "));
     let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     message.strip_prefix("error: ").unwrap_or(&message).to_owned()
 }

@@ -66,6 +66,7 @@ fn words_are_told_whatever_they_are_made_of() {
             ["ranges", "--root", "a\n\nUsage: b"],
             "invalid value 'a\\n\\nUsage: b' for '--root <ADDR>': expected a 64-bit",
         ),
+        (["ranges", "a", "--b  c"], "unexpected argument '--b  c' found"),
         (["ranges", "a", "--\u{1b}[1m\n"], "unexpected argument '--\\u{1b}[1m\\n' found"),
     ] {
         let refusal = run(words).refusal();
