@@ -1,7 +1,8 @@
 //! What the command line can say.
 
-use crate::parse;
-use clap::{Parser, Subcommand, ValueEnum, value_parser};
+use crate::parse::{self, text};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Parser, Subcommand, ValueEnum};
 use iopt::coalesce::Join;
 use iopt::radix::Budget;
 use iopt::{Pasid, SourceId};
@@ -12,11 +13,13 @@ use std::path::PathBuf;
 /// Reads the translation tables of an IOMMU out of a memory image, or out of the running machine.
 ///
 /// Without IMAGE and --live, a command reads a small real capture that is built in.
-#[derive(Debug, Parser)]
+#[derive(Debug, PartialEq, Eq, Parser)]
 #[command(name = "iopt", version, arg_required_else_help = false, after_help = AFTER_HELP)]
 pub struct Args {
+    /// Options of every command.
     #[command(flatten)]
     pub common: Common,
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -30,40 +33,44 @@ Exit status: 0 done; 1 done, and something is partial, malformed or (translate) 
 2 wrong use, or an image or a machine that can't be read.";
 
 /// Options of every command.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, PartialEq, Eq, clap::Args)]
 pub struct Common {
     /// Root table address of a unit: the value of RTADDR_REG with its mode bits 11:10; repeat it for more units
-    #[arg(long = "root", value_name = "ADDR", global = true, value_parser = parse::address)]
+    #[arg(long = "root", value_name = "ADDR", global = true, value_parser = text(parse::address))]
     pub roots: Vec<u64>,
     /// Capability register of the unit; one for each --root. Without it, nothing that depends on it is judged
-    #[arg(long = "cap", value_name = "HEX", global = true, value_parser = parse::register)]
+    #[arg(long = "cap", value_name = "HEX", global = true, value_parser = text(parse::register))]
     pub caps: Vec<u64>,
     /// Extended capability register of the unit; one for each --root
-    #[arg(long = "ecap", value_name = "HEX", global = true, value_parser = parse::register)]
+    #[arg(long = "ecap", value_name = "HEX", global = true, value_parser = text(parse::register))]
     pub ecaps: Vec<u64>,
     /// Host address width: how many bits a physical address has
-    #[arg(long, value_name = "BITS", global = true, value_parser = value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "BITS", global = true, value_parser = text(parse::width))]
     pub haw: Option<u8>,
     /// Only this device
-    #[arg(long, value_name = "BDF", global = true, value_parser = parse::source_id)]
+    #[arg(long, value_name = "BDF", global = true, value_parser = text(parse::source_id))]
     pub device: Option<SourceId>,
     /// Only this PASID of each device, in units of scalable mode; those of legacy mode have none
     ///
     /// It is the number of the PASID table entry, the one of RID_PASID (mostly 0) for requests without PASID. A request
     /// to translate has its own, as BDF@PASID.
-    #[arg(long, value_name = "N", global = true, value_parser = parse::pasid)]
+    #[arg(long, value_name = "N", global = true, value_parser = text(parse::pasid))]
     pub pasid: Option<Pasid>,
     /// How many table pages the walk of a unit may visit; a single translation needs no limit
-    #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().tables)]
+    #[arg(long, value_name = "N", global = true, value_parser = text(parse::count),
+        default_value_t = Budget::default().tables)]
     pub max_tables: u64,
     /// How many runs of neighbouring leaves the walk of a unit may find
-    #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().runs)]
+    #[arg(long, value_name = "N", global = true, value_parser = text(parse::count),
+        default_value_t = Budget::default().runs)]
     pub max_runs: u64,
     /// How many pages the walk of a unit may ask the image for, whether it has them or not
-    #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().reads)]
+    #[arg(long, value_name = "N", global = true, value_parser = text(parse::count),
+        default_value_t = Budget::default().reads)]
     pub max_reads: u64,
     /// How many entries that can't be followed the walk of a unit may tell
-    #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().faults)]
+    #[arg(long, value_name = "N", global = true, value_parser = text(parse::count),
+        default_value_t = Budget::default().faults)]
     pub max_faults: u64,
     /// Write what was done as one JSON object to stderr at the end
     ///
@@ -81,21 +88,23 @@ pub struct Common {
     #[arg(long, global = true, conflicts_with_all = ["format", "raw_base", "with"])]
     pub live: bool,
     /// Look for dev, proc and sys of the machine in this folder, where a container has those of its host
-    #[arg(long, value_name = "DIR", global = true, requires = "live")]
+    // What conflicts with --live would otherwise do for the --live that is required.
+    #[arg(long, value_name = "DIR", global = true, requires = "live",
+        conflicts_with_all = ["format", "raw_base", "with"])]
     pub live_from: Option<PathBuf>,
     /// One JSON object a line
     #[arg(long, global = true)]
     pub json: bool,
     /// Take the image for this format, whatever its content looks like: raw, lime, avml, elf or kdump
-    #[arg(long, value_name = "FORMAT", global = true)]
+    #[arg(long, value_name = "FORMAT", global = true, value_parser = text(parse::format))]
     pub format: Option<Format>,
     /// Physical address of the first byte of IMAGE, which must be raw
-    #[arg(long, value_name = "ADDR", global = true, value_parser = parse::address)]
+    #[arg(long, value_name = "ADDR", global = true, value_parser = text(parse::address))]
     pub raw_base: Option<u64>,
     /// Another file of the same memory, as of a split dump; repeat it for more. Where two have a page, the first counts
     ///
     /// A raw file can have an address of its own behind it, as in high.raw@0x100000000.
-    #[arg(long = "with", value_name = "FILE[@ADDR]", global = true, value_parser = parse::placed_file)]
+    #[arg(long = "with", value_name = "FILE[@ADDR]", global = true, value_parser = placed_file())]
     pub with: Vec<PlacedFile>,
 }
 
@@ -107,13 +116,36 @@ impl Common {
 }
 
 /// A file, and where its first byte is if that is said.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedFile {
+    /// The file.
     pub path: PathBuf,
+    /// The physical address of its first byte.
     pub base: Option<u64>,
 }
 
-#[derive(Debug, Subcommand)]
+fn placed_file() -> impl TypedValueParser<Value = PlacedFile> {
+    OsStringValueParser::new().try_map(|word| parse::placed_file(&word))
+}
+
+/// The values of a register, one for each root or none at all.
+///
+/// # Errors
+/// If there is another number of them.
+pub fn registers<'a>(
+    option: &str,
+    values: &'a [u64],
+    roots: usize,
+) -> Result<impl Iterator<Item = u64> + use<'a>, String> {
+    if !values.is_empty() && values.len() != roots {
+        let found = values.len();
+        return Err(format!("expected {option} not at all or once for each root ({roots}), found {found}"));
+    }
+    Ok(values.iter().copied())
+}
+
+/// What to do, with the options of that alone.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// What the image is, and which memory it has
     Info(ImageOnly),
@@ -131,13 +163,15 @@ pub enum Command {
     Dmar(DmarFile),
 }
 
-#[derive(Debug, clap::Args)]
+/// A command that has nothing but an image.
+#[derive(Debug, PartialEq, Eq, clap::Args)]
 pub struct ImageOnly {
     /// The memory image; without it, the capture that is built in
     pub image: Option<PathBuf>,
 }
 
-#[derive(Debug, clap::Args)]
+/// `iopt copy`.
+#[derive(Debug, PartialEq, Eq, clap::Args)]
 pub struct CopyTables {
     /// The memory image; without it, the capture that is built in
     pub image: Option<PathBuf>,
@@ -145,7 +179,7 @@ pub struct CopyTables {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Physical address of the new tables; without it, the first GiB above the memory of the image
-    #[arg(long, value_name = "ADDR", value_parser = parse::address)]
+    #[arg(long, value_name = "ADDR", value_parser = text(parse::address))]
     pub base: Option<u64>,
     /// Copy root and context tables only, which lead to the old page tables, as Linux does
     #[arg(long)]
@@ -155,13 +189,15 @@ pub struct CopyTables {
     pub dry_run: bool,
 }
 
-#[derive(Debug, clap::Args)]
+/// `iopt dmar`.
+#[derive(Debug, PartialEq, Eq, clap::Args)]
 pub struct DmarFile {
     /// The table as firmware left it, like /sys/firmware/acpi/tables/DMAR; options that describe units don't apply
     pub file: PathBuf,
 }
 
-#[derive(Debug, clap::Args)]
+/// `iopt ranges`.
+#[derive(Debug, PartialEq, Eq, clap::Args)]
 pub struct Ranges {
     /// The memory image; without it, the capture that is built in
     pub image: Option<PathBuf>,
@@ -170,7 +206,8 @@ pub struct Ranges {
     pub by: By,
 }
 
-#[derive(Debug, clap::Args)]
+/// `iopt interrupts`.
+#[derive(Debug, PartialEq, Eq, clap::Args)]
 pub struct Interrupts {
     /// The memory image; the capture that is built in has no interrupt table
     pub image: Option<PathBuf>,
@@ -178,11 +215,12 @@ pub struct Interrupts {
     ///
     /// With --live it is read from the unit. With --device, only entries that let interrupts of this device through are
     /// listed.
-    #[arg(long, value_name = "VALUE", value_parser = parse::address)]
+    #[arg(long, value_name = "VALUE", value_parser = text(parse::address))]
     pub irta: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+/// Which neighbours make one range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum By {
     /// Those consecutive in IOVA and in memory
     Both,
@@ -199,7 +237,8 @@ impl From<By> for Join {
     }
 }
 
-#[derive(Debug, clap::Args)]
+/// `iopt translate`.
+#[derive(Debug, PartialEq, Eq, clap::Args)]
 #[command(override_usage = "iopt translate [OPTIONS] [IMAGE] BDF[@PASID] IOVA r|w\n       \
                             iopt translate [OPTIONS] [IMAGE] --batch FILE")]
 pub struct Translate {

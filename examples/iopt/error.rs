@@ -1,5 +1,6 @@
 //! How a run ends: what is told, and the exit status.
 
+use crate::line::{Refused, escaped};
 #[cfg(target_os = "linux")]
 use iopt_backends::live;
 use iopt_backends::{OpenError, StackError};
@@ -105,12 +106,7 @@ pub fn exit_code(result: Result<Outcome, Error>) -> ExitCode {
 
 /// Writes `iopt: message` as one line to stderr.
 pub fn tell(message: &impl fmt::Display) {
-    let mut line = String::from("iopt: ");
-    for character in message.to_string().chars() {
-        // File names and arguments can hold anything, line ends and terminal controls too.
-        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
-    }
-    tell_plain(&line);
+    tell_plain(&format!("iopt: {}", escaped(&message.to_string())));
 }
 
 /// Writes one line to stderr; that it may be closed must not end the run.
@@ -119,15 +115,15 @@ pub fn tell_plain(line: &str) {
 }
 
 /// Help and version are answers; anything else is told in one line.
-pub fn wrong_arguments(refused: &clap::Error) -> ExitCode {
-    if !refused.use_stderr() {
-        let _ = refused.print();
-        return ExitCode::SUCCESS;
+pub fn not_run(refused: &Refused) -> ExitCode {
+    match refused {
+        Refused::Answer(answer) => {
+            let _ = answer.print();
+            ExitCode::SUCCESS
+        }
+        Refused::Wrong(message) => {
+            tell(message);
+            ExitCode::from(2)
+        }
     }
-    let text = refused.render().to_string();
-    let paragraphs = text.split("\n\n").filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
-    let lines = paragraphs.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
-    let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
-    tell(&message.strip_prefix("error: ").unwrap_or(&message));
-    ExitCode::from(2)
 }

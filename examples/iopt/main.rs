@@ -1,7 +1,6 @@
 //! `iopt`: reads the translation tables of an IOMMU out of a memory image.
 #![forbid(unsafe_code)]
 
-mod args;
 mod copy;
 mod devices;
 mod dmar;
@@ -14,7 +13,6 @@ mod json;
 mod live;
 mod memory;
 mod output;
-mod parse;
 mod path;
 mod progress;
 mod ranges;
@@ -26,16 +24,16 @@ mod translate;
 mod translator;
 mod units;
 
-use args::{Args, Command};
-use clap::Parser;
 use error::{Error, Outcome};
+use iopt_command::args::{Args, Command};
+use iopt_command::{args, line, request};
 use output::Output;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match Args::try_parse() {
+    match Args::read(std::env::args_os()) {
         Ok(args) => error::exit_code(run(&args)),
-        Err(refused) => error::wrong_arguments(&refused),
+        Err(refused) => error::not_run(&refused),
     }
 }
 

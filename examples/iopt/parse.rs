@@ -1,11 +1,23 @@
 //! Numbers, addresses and names as people write them on the command line and in batch files.
+//!
+//! Where one is wrong, the error says what was expected and what was found.
 
 use crate::args::PlacedFile;
-use iopt::{Access, Iova, Pasid, Requester, SourceId};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use iopt::{Pasid, SourceId};
+use iopt_backends::{Format, UnknownFormat};
+use std::ffi::OsStr;
 use std::path::Path;
 
+/// Reads a word that need not be UTF-8: then what is read has characters in it that nothing has that is expected.
+pub(crate) fn text<T: Clone + Send + Sync + 'static>(
+    parse: fn(&str) -> Result<T, String>,
+) -> impl TypedValueParser<Value = T> {
+    OsStringValueParser::new().try_map(move |word| parse(&word.to_string_lossy()))
+}
+
 /// What a message says was expected and found.
-fn wrong<T>(expected: &str, found: &str) -> Result<T, String> {
+pub(crate) fn wrong<T>(expected: &str, found: &str) -> Result<T, String> {
     Err(format!("expected {expected}, found {found:?}"))
 }
 
@@ -31,17 +43,39 @@ pub fn address(text: &str) -> Result<u64, String> {
     number(text).map_or_else(|| wrong("a 64-bit address, 0x… or decimal", text), Ok)
 }
 
+/// `0x…` or decimal.
+pub fn count(text: &str) -> Result<u64, String> {
+    number(text).map_or_else(|| wrong("a number of 64 bits, 0x… or decimal", text), Ok)
+}
+
+/// How many bits an address has, `0x…` or decimal.
+pub fn width(text: &str) -> Result<u8, String> {
+    let width = number(text).and_then(|width| u8::try_from(width).ok()).filter(|width| (1..=64).contains(width));
+    width.map_or_else(|| wrong("a number of bits in 1..=64", text), Ok)
+}
+
+/// The name of a format.
+pub fn format(text: &str) -> Result<Format, String> {
+    text.parse().map_err(|unknown: UnknownFormat| unknown.to_string())
+}
+
 /// `FILE`, or `FILE@ADDR` where no file has all of that as its name.
-pub fn placed_file(text: &str) -> Result<PlacedFile, String> {
-    let placed = text.rsplit_once('@').filter(|_| !Path::new(text).exists());
+pub fn placed_file(word: &OsStr) -> Result<PlacedFile, String> {
+    let text = word.to_string_lossy();
+    let placed = text.rsplit_once('@').filter(|(_, base)| is_like_number(base) && !Path::new(word).exists());
     let (path, base) = match placed.map(|(path, base)| (path, number(base))) {
-        Some((path, Some(base))) => (path, Some(base)),
-        Some((_, None)) if placed.is_some_and(|(_, base)| hexadecimal(base).is_some()) => {
-            return wrong("a file, and behind @ a 64-bit address, 0x… or decimal", text);
-        }
-        _ => (text, None),
+        None => (word, None),
+        // A path that is not UTF-8 can't be cut in two without unsafe code.
+        Some(_) if word.to_str().is_none() => return wrong("UTF-8 where @ and an address are behind a file", &text),
+        Some((path, Some(base))) => (OsStr::new(path), Some(base)),
+        Some((_, None)) => return wrong("a file, and behind @ a 64-bit address, 0x… or decimal", &text),
     };
-    if path.is_empty() { wrong("the path of a file", text) } else { Ok(PlacedFile { path: path.into(), base }) }
+    if path.is_empty() { wrong("the path of a file", &text) } else { Ok(PlacedFile { path: path.into(), base }) }
+}
+
+/// Whether whoever wrote that meant a number.
+fn is_like_number(text: &str) -> bool {
+    hexadecimal(text).is_some() || !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Hexadecimal, with or without `0x`.
@@ -50,6 +84,7 @@ pub fn register(text: &str) -> Result<u64, String> {
     value.map_or_else(|| wrong("a 64-bit register value in hexadecimal", text), Ok)
 }
 
+/// 20 bits, `0x…` or decimal.
 pub fn pasid(text: &str) -> Result<Pasid, String> {
     let value = number(text).filter(|&value| value < 1 << 20).and_then(|value| u32::try_from(value).ok());
     value.map_or_else(|| wrong("a PASID of 20 bits, 0x… or decimal", text), |value| Ok(Pasid(value)))
@@ -74,47 +109,6 @@ fn segment_and_source_id(text: &str) -> Option<(u64, SourceId)> {
     let bus = u8::try_from(field(bus, 2, 0xff)?).ok()?;
     let devfn = field(device, 2, 0x1f)? << 3 | field(function, 1, 7)?;
     Some((segment, SourceId::new(bus, u8::try_from(devfn).ok()?)))
-}
-
-/// `bb:dd.f`, or `bb:dd.f@PASID` for requests that carry a PASID.
-fn requester(text: &str) -> Result<Requester, String> {
-    let (source, number) = text.split_once('@').map_or((text, None), |(source, number)| (source, Some(number)));
-    Ok(Requester { source_id: source_id(source)?, pasid: number.map(pasid).transpose()? })
-}
-
-/// A request for memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
-    pub requester: Requester,
-    pub iova: Iova,
-    pub access: Access,
-}
-
-impl Request {
-    pub fn new(source: &str, iova: &str, access: &str) -> Result<Self, String> {
-        let requester = requester(source)?;
-        let access = match access {
-            "r" => Access::Read,
-            "w" => Access::Write,
-            _ => return wrong("r or w as the access", access),
-        };
-        Ok(Self { requester, iova: Iova(address(iova)?), access })
-    }
-
-    /// The request of one line.
-    pub fn from_line(line: &str) -> Result<Self, String> {
-        let mut words = line.split_ascii_whitespace();
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some(source), Some(iova), Some(access), None) => Self::new(source, iova, access),
-            _ => wrong("BDF[@PASID] IOVA r|w", shortened(line)),
-        }
-    }
-}
-
-/// A line of a file that is no batch at all can be endless.
-fn shortened(line: &str) -> &str {
-    let end = line.char_indices().nth(80).map_or(line.len(), |(end, _)| end);
-    line.get(..end).unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -149,29 +143,5 @@ mod tests {
         {
             assert!(source_id(nonsense).is_err_and(|error| error.contains("bb:dd.f")), "{nonsense:?}");
         }
-    }
-
-    #[test]
-    fn a_line_is_three_words() {
-        let request = |pasid| {
-            let requester = Requester { source_id: SourceId(0x40), pasid };
-            Ok(Request { requester, iova: Iova(0x1000), access: Access::Write })
-        };
-        assert_eq!(Request::from_line(" 00:08.0\t4096  w\r"), request(None));
-        assert_eq!(Request::from_line("0000:00:08.0@0xfffff 0x1000 w"), request(Some(Pasid(0xf_ffff))));
-        assert_eq!(Request::from_line("00:08.0@0 0x1000 w"), request(Some(Pasid(0))));
-        for wrong in [
-            "00:08.0 4096",
-            "00:08.0 4096 w w",
-            "00:08.0 4096 x",
-            "00:08.0 y w",
-            "00:08.0@ 1 w",
-            "00:08.0@5@5 1 w",
-            "00:08.0@0x100000 1 w",
-            "@5 1 w",
-        ] {
-            assert!(Request::from_line(wrong).is_err_and(|error| error.contains("expected")), "{wrong:?}");
-        }
-        assert!(Request::from_line(&"é".repeat(5000)).is_err_and(|error| error.chars().count() < 150));
     }
 }

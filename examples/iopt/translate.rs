@@ -5,21 +5,20 @@ use crate::error::{Error, Outcome, tell};
 use crate::json::{Bdf, Code, FaultLine, Path as PathLine, ReadOrWrite, TranslationLine, Words, page_size};
 use crate::memory::Memory;
 use crate::output::Output;
-use crate::parse::Request;
 use crate::path::Path;
+use crate::request::Request;
 use crate::translator::Translator;
 use crate::{human, units};
 use iopt::memory::Counted;
 use iopt::radix::Translation;
 use iopt::vtd::Fault;
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path as FilePath;
 use std::time::Instant;
 
 pub fn run(common: &Common, command: &Translate, output: &mut Output) -> Result<Outcome, Error> {
-    let (image, request) = arguments(command)?;
+    let (image, request) = command.image_and_request().map_err(Error::Use)?;
     if let Some(device) = common.device {
         return Err(Error::Use(format!("expected the device as BDF of the request, found --device {device} too")));
     }
@@ -47,27 +46,6 @@ pub fn run(common: &Common, command: &Translate, output: &mut Output) -> Result<
     output.flush()?;
     translator.statistics().tell(common, elapsed);
     Ok(outcome)
-}
-
-/// `[IMAGE] BDF[@PASID] IOVA ACCESS`, or `[IMAGE]` beside a batch.
-fn arguments(command: &Translate) -> Result<(Option<&FilePath>, Option<Request>), Error> {
-    let wrong = |expected: &str| {
-        let found = human::count(u64::try_from(command.arguments.len()).unwrap_or(u64::MAX), "argument");
-        Err(Error::Use(format!("expected {expected}, found {found}")))
-    };
-    let request = |source: &OsString, iova: &OsString, access: &OsString| {
-        let [source, iova, access] = [source, iova, access].map(|argument| argument.to_string_lossy());
-        Request::new(&source, &iova, &access).map_err(Error::Use)
-    };
-    let path = |image| Some(FilePath::new::<OsStr>(image));
-    match (command.arguments.as_slice(), &command.batch) {
-        ([], Some(_)) => Ok((None, None)),
-        ([image], Some(_)) => Ok((path(image), None)),
-        (_, Some(_)) => wrong("[IMAGE] beside --batch"),
-        ([source, iova, access], None) => Ok((None, Some(request(source, iova, access)?))),
-        ([image, source, iova, access], None) => Ok((path(image), Some(request(source, iova, access)?))),
-        (_, None) => wrong("[IMAGE] BDF[@PASID] IOVA r|w, or [IMAGE] --batch FILE"),
-    }
 }
 
 fn open_batch(path: &FilePath) -> Result<Box<dyn BufRead>, Error> {

@@ -1,6 +1,6 @@
 //! Translates requests of any device of any unit, and keeps what it learns about each device.
 
-use crate::parse::Request;
+use crate::request::Request;
 use crate::statistics::Statistics;
 use iopt::memory::{Counted, Page, PhysReader};
 use iopt::radix::Translation;

@@ -1,6 +1,6 @@
 //! From options to units and an image.
 
-use crate::args::Common;
+use crate::args::{Common, registers};
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::output::Output;
@@ -63,8 +63,8 @@ pub struct Known {
 /// The units that the options describe. Whatever is wrong with one of them is said before anything is read.
 pub fn units(common: &Common, is_sample: bool, output: &mut Output) -> Result<Vec<Unit>, Error> {
     let known = known(common, is_sample, output)?;
-    let mut caps = registers("--cap", &common.caps, known.len())?.map(Cap);
-    let mut ecaps = registers("--ecap", &common.ecaps, known.len())?.map(Ecap);
+    let mut caps = registers("--cap", &common.caps, known.len()).map_err(Error::Use)?.map(Cap);
+    let mut ecaps = registers("--ecap", &common.ecaps, known.len()).map_err(Error::Use)?.map(Ecap);
     let unit = |known: &Known| {
         let unit = Unit::new(known.rtaddr).map_err(|error| Error::Use(error.to_string()))?;
         let (cap, ecap) = (caps.next().or(known.cap), ecaps.next().or(known.ecap));
@@ -114,13 +114,4 @@ pub fn walk<'m, R: PhysReader>(
         Some(pasid) if unit.is_scalable() => walk.only_pasid(pasid),
         _ => walk,
     }
-}
-
-/// The values of a register, one for each root or none at all.
-fn registers<'a>(option: &str, values: &'a [u64], roots: usize) -> Result<impl Iterator<Item = u64> + use<'a>, Error> {
-    if !values.is_empty() && values.len() != roots {
-        let found = values.len();
-        return Err(Error::Use(format!("expected {option} not at all or once for each root ({roots}), found {found}")));
-    }
-    Ok(values.iter().copied())
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{NOTE, Run, SAMPLE, Sample, iopt, iopt_line, keys, save};
+use common::{NOTE, ROOT, Run, SAMPLE, Sample, iopt, iopt_line, keys, save};
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
@@ -170,6 +170,14 @@ fn a_pipe_that_was_never_read_ends_it_quietly() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{line}");
     }
+}
+
+#[test]
+fn options_count_before_the_command_and_behind_it() {
+    let devices = |line: &str| iopt_line(line).json().iter().map(|line| line["unit"].clone()).collect::<Vec<_>>();
+    let both = devices(&format!("--root 0x98c000 --haw=48 devices --json --root {ROOT}"));
+    assert_eq!(both, devices(&format!("devices --json --root {ROOT} --root {ROOT} --haw 48")));
+    assert!(both.contains(&0.into()) && both.contains(&1.into()), "{both:?}");
 }
 
 #[test]

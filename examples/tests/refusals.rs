@@ -3,7 +3,10 @@
 mod common;
 
 use common::{ROOT, SAMPLE, Sample, iopt_line, iopt_on, raw, run, save};
+use std::ffi::OsStr;
 use std::fs;
+
+const SAMPLE_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sample/vfio-48.lime.xz");
 
 #[test]
 fn wrong_options_are_refused() {
@@ -43,11 +46,46 @@ fn wrong_options_are_refused() {
         ("translate 00:08.0 0x1000 r --pasid 5 --root 0x1400", &["expected the PASID as BDF@PASID"]),
         ("translate --batch - --pasid 5", &["expected the PASID as BDF@PASID"]),
         ("translate 00:08.0 0x1000 r --device 00:08.0", &["found --device 00:08.0 too"]),
+        ("--haw 48 devices --haw 12", &["'--haw <BITS>' cannot be used multiple times"]),
+        ("--live devices --format raw", &["'--live' cannot be used with '--format <FORMAT>'"]),
+        ("devices --live-from / --format raw", &["'--live-from <DIR>' cannot be used with '--format <FORMAT>'"]),
+        ("ranges --haw wide", &["'--haw <BITS>'", "expected a number of bits in 1..=64, found \"wide\""]),
+        ("ranges --max-runs many", &["'--max-runs <N>'", "expected a number of 64 bits", "found \"many\""]),
+        ("info x --with y@99999999999999999999", &["expected a file, and behind @ a 64-bit address"]),
         ("translate --batch /nowhere/batch", &["/nowhere/batch: expected a batch of requests"]),
     ] {
         let refusal = iopt_line(line).refusal();
         assert!(parts.iter().all(|part| refusal.contains(part)), "{line}: {refusal}");
     }
+}
+
+#[test]
+fn words_are_told_whatever_they_are_made_of() {
+    for (words, told) in [
+        (
+            ["ranges", "--root", "a\n\nUsage: b"],
+            "invalid value 'a\\n\\nUsage: b' for '--root <ADDR>': expected a 64-bit",
+        ),
+        (["ranges", "a", "--b  c"], "unexpected argument '--b  c' found"),
+        (["ranges", "a", "--\u{1b}[1m\n"], "unexpected argument '--\\u{1b}[1m\\n' found"),
+    ] {
+        let refusal = run(words).refusal();
+        assert!(refusal.starts_with(told), "{refusal}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn words_need_not_be_utf_8() {
+    use std::os::unix::ffi::OsStrExt;
+    let word = |bytes| OsStr::from_bytes(bytes);
+    let refusal = run([word(b"info"), word(b"--root=\xff")]).refusal();
+    assert!(refusal.contains("'--root <ADDR>': expected a 64-bit address"), "{refusal}");
+    // It is the file that is not there, and not the name that is refused.
+    let refusal = run([word(b"info"), SAMPLE_FILE.as_ref(), word(b"--with"), word(b"\xff")]).refusal();
+    assert!(refusal.contains("can't be opened"), "{refusal}");
+    let refusal = run([word(b"info"), SAMPLE_FILE.as_ref(), word(b"--with"), word(b"\xff@0")]).refusal();
+    assert!(refusal.contains("expected UTF-8 where @ and an address are behind a file"), "{refusal}");
 }
 
 #[test]

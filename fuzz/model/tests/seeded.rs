@@ -1,6 +1,6 @@
 //! A seeded run of what the fuzz targets do, so that a machine without a fuzzer checks the invariants too.
 
-use iopt_model::check::{check_bytes, check_copies, check_dmar, check_interrupts, check_program};
+use iopt_model::check::{check_arguments, check_bytes, check_copies, check_dmar, check_interrupts, check_program};
 use iopt_model::{Program, random_bytes};
 
 /// Runs `check` for every seed; a panic is told with its seed.
@@ -48,6 +48,11 @@ fn dmar_tables_keep_the_invariants() {
 #[test]
 fn interrupt_tables_keep_the_invariants() {
     each_seed(0..300, |seed| check_interrupts(&random_bytes(seed, 8 + seed as usize * 61 % 18000)));
+}
+
+#[test]
+fn command_lines_are_taken_whole_or_refused_by_name() {
+    each_seed(0..4000, |seed| check_arguments(&[&[seed as u8], &random_bytes(seed, 300)[..]].concat()));
 }
 
 #[test]

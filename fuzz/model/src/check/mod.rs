@@ -2,6 +2,7 @@
 //!
 //! The checks panic where something does not hold, with the seed or the program in reach of the caller.
 
+mod arguments;
 mod bytes;
 mod collect;
 mod copy;
@@ -14,6 +15,7 @@ mod translate;
 mod walk;
 mod way;
 
+pub use arguments::check_arguments;
 pub use bytes::check_bytes;
 pub use copy::check_copies;
 pub use dmar::check_dmar;

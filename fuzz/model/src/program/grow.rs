@@ -229,6 +229,7 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
                 }
             }
             TweakKind::Wild(word) => self.add(anchor, tweak.step, level, word, true),
+            TweakKind::Torn { which, from } => self.tear(anchor, level - 1, which, from),
         }
     }
 
@@ -249,6 +250,25 @@ impl<'g, 'a, 's> Grower<'g, 'a, 's> {
             _ => entry,
         };
         self.arena.write(at, entry);
+    }
+
+    /// Puts the end of another table of the same level into the one that maps `anchor`, or the last leaf.
+    fn tear(&mut self, anchor: u128, level: u8, which: u16, from: u8) {
+        let last = self.end.saturating_sub(1);
+        let entry = self.present(anchor.min(self.space - 1), level).or_else(|| self.present(last, level));
+        let Some(table) = entry.map(|at| at & !0xfff) else { return };
+        let same = |stage, made_for| (stage, made_for) == (self.dialect.stage, level);
+        let tables = self.arena.tables.iter().filter(|(_, stage, made_for)| same(*stage, *made_for));
+        let tables: Vec<_> = tables.map(|(addr, ..)| *addr).collect();
+        let Some(other) = tables.get(usize::from(which) % tables.len().max(1)).copied() else { return };
+        // Cache lines are written as a whole.
+        for offset in (u64::from(from % 64) * 64..4096).step_by(8) {
+            let word = self.arena.read(other + offset).unwrap_or(0);
+            self.arena.write(table + offset, word);
+            if self.dialect.is_present(word) && !bits::is_leaf(word, level) {
+                self.arena.links.push(table + offset);
+            }
+        }
     }
 
     /// The first address of an entry at `level` that is free, some entries behind `anchor`.

@@ -309,6 +309,11 @@ pub enum TweakKind {
         count: u8,
         any_level: bool,
     },
+    /// A table that was read while it was written: from some place on, it has the entries of another one.
+    Torn {
+        which: u16,
+        from: u8,
+    },
     /// Points to a table above it, or its own.
     Loop {
         up: u8,
@@ -323,7 +328,7 @@ pub enum TweakKind {
 
 impl<'a> Arbitrary<'a> for TweakKind {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(match weighted(u, &[22, 14, 4, 4, 36, 10, 7, 2, 1])? {
+        Ok(match weighted(u, &[22, 14, 4, 4, 31, 5, 10, 7, 2, 1])? {
             0 => Self::Rights(u.arbitrary()?),
             1 => Self::Ignored(u.arbitrary()?),
             2 => Self::Absent,
@@ -333,9 +338,10 @@ impl<'a> Arbitrary<'a> for TweakKind {
                 count: *u.choose(&[1, 1, 1, 2, 3, 8, 9])?,
                 any_level: rarely::<6>(u)?,
             },
-            5 => Self::Loop { up: u.int_in_range(0..=3)? },
-            6 => Self::Nowhere(u.arbitrary()?),
-            7 => Self::Stranger(u.arbitrary()?),
+            5 => Self::Torn { which: u.arbitrary()?, from: u.arbitrary()? },
+            6 => Self::Loop { up: u.int_in_range(0..=3)? },
+            7 => Self::Nowhere(u.arbitrary()?),
+            8 => Self::Stranger(u.arbitrary()?),
             _ => Self::Wild(u.arbitrary()?),
         })
     }

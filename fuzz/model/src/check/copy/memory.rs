@@ -8,7 +8,7 @@ use iopt::{DomainId, IovaRange, Permissions, PhysAddr, PhysRange, SourceId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bits 51:12: as far as the pointers of page tables go.
-const ADDRESS: u64 = 0xf_ffff_ffff_f000;
+pub const ADDRESS: u64 = 0xf_ffff_ffff_f000;
 
 /// Where new pages can lie in an address space of so many bits, so that nothing in `memory` leads there: what leads to
 /// a hole must still do so when there are new pages. `None` if all of it may be led to.

@@ -67,6 +67,7 @@ fn check_units(old: &[Old<'_>], memory: &SparseMemory<'_>) {
         let made = execute(old, memory, &options, new.clone(), Iovas::default());
         let made = made.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
         check_pages(old, memory, &made, mode);
+        check_reached(&made);
         check_reservations(old, &made);
         for (number, (one, root)) in old.iter().zip(&made.roots).enumerate() {
             if mode == Mode::Copy {
@@ -140,6 +141,22 @@ fn check_pages(old: &[Old<'_>], memory: &SparseMemory<'_>, made: &Made, mode: Mo
     assert!(made.pages.all_flushed());
     let lost = made.problems.iter().filter(|problem| problem.is_loss()).count() as u64;
     assert_eq!(made.plan.lost, lost);
+}
+
+/// New roots lead to each new page: none is taken for nothing. No old word leads to any of them.
+fn check_reached(made: &Made) {
+    let mut left: BTreeSet<u64> = made.pages.pages.keys().copied().collect();
+    let mut led: Vec<u64> = made.roots.iter().map(|root| root.0 & memory::ADDRESS).collect();
+    while let Some(addr) = led.pop() {
+        if !left.remove(&addr) {
+            continue;
+        }
+        led.extend(made.pages.pages[&addr].0.words().iter().map(|word| word.get() & memory::ADDRESS));
+        // A PASID directory may go on behind its first page.
+        let pages = made.pages.blocks.get(&addr).map_or(0, |pages| *pages as u64);
+        led.extend((1..pages).map(|page| addr + page * 4096));
+    }
+    assert!(left.is_empty(), "nothing leads to {left:x?}");
 }
 
 /// What is reserved in a domain is what its devices have mapped, and nothing else.
