@@ -107,6 +107,13 @@ impl<'s> Memo<'s> {
         met
     }
 
+    /// A table that was copied before the entry that leads to it, and none was met.
+    pub(super) fn unmet(&self) -> Option<PhysAddr> {
+        let unmet =
+            |slot: &&MemoSlot| slot.key.of & KIND == TABLE && slot.value & (ALLOCATED | MET | LOST) == ALLOCATED;
+        self.slots.iter().find(unmet).map(|slot| PhysAddr(slot.key.what & !OFFSET))
+    }
+
     /// All copies: where they lie, and how many pages each has.
     pub(super) fn copies(&self) -> impl Iterator<Item = (PhysAddr, usize)> + '_ {
         let allocated = |slot: &&MemoSlot| slot.key.of & KIND == TABLE && slot.value & ALLOCATED != 0;
