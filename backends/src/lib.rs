@@ -60,6 +60,7 @@ mod opening;
 mod options;
 mod prefetch;
 mod progress;
+mod range_header;
 mod raw;
 mod segments;
 mod sink;
