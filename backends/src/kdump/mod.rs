@@ -1,5 +1,6 @@
 mod bitmap;
 mod cache;
+mod compression;
 mod error;
 mod header;
 mod layout;
@@ -7,6 +8,8 @@ mod layout;
 mod lzo;
 mod missing;
 mod page;
+mod page_error;
+mod parse;
 mod read;
 mod source;
 #[cfg(feature = "kdump")]
@@ -17,14 +20,16 @@ mod work;
 #[cfg(feature = "kdump")]
 mod zstd;
 
-pub use error::{KdumpError, KdumpErrorKind, KdumpPageError, KdumpPageErrorKind, KdumpPart, PageCompression};
+pub use compression::PageCompression;
+pub use error::{KdumpError, KdumpErrorKind, KdumpPart};
 pub use header::KdumpHeader;
+pub use page_error::{KdumpPageError, KdumpPageErrorKind};
 
 use crate::bytes::Bytes;
 use crate::elf::{ByteOrder, Notes};
 use bitmap::{Bitmap, Ranks};
 use cache::Cache;
-use header::{parse, truncated};
+use parse::{parse, truncated};
 pub(crate) use source::Source;
 use std::borrow::Cow;
 use std::ops::Range;
