@@ -64,11 +64,15 @@ impl Stack {
     }
 
     /// The page frames of a split dump of which no image is the file, ascending, the last of each exclusive. None if no
-    /// image is of a split dump.
+    /// image is of a split dump, or one is all of it.
     #[must_use]
     pub fn missing_parts(&self) -> Vec<Range<u64>> {
-        let Some((first, _)) = self.parts().next() else { return Vec::new() };
-        let all = self.header(first).map_or(0, |header| header.max_mapnr);
+        let Some(of) = self.parts().next().and_then(|(first, _)| self.header(first)) else { return Vec::new() };
+        let headers = self.images.iter().filter_map(|image| Some(image.kdump()?.header()));
+        if headers.filter(|header| header.part.is_none()).any(|whole| whole.differs(of).is_none()) {
+            return Vec::new();
+        }
+        let all = of.max_mapnr;
         // Parts may be empty, and behind the last page frame.
         let there = |part: &Range<u64>| part.start < part.end.min(all);
         let mut parts: Vec<Range<u64>> = self.parts().map(|(_, part)| part).filter(there).collect();
