@@ -20,8 +20,8 @@ use std::ops::Range;
 
 /// A flattened dump, read as the file that was flattened. Bytes that no record has are not there.
 ///
-/// The index takes 24 bytes for each record, at most twice that where records overlap, and 16 for each gap; four times as
-/// much while it is made.
+/// The index takes 24 bytes for each record, at most twice that where records overlap, and 16 for each gap; four times
+/// as much while it is made.
 #[derive(Debug)]
 pub(crate) struct Flattened {
     bytes: Bytes,

@@ -56,10 +56,10 @@ use std::sync::{Mutex, OnceLock};
 ///
 /// # Memory
 /// Nothing but the headers is looked at before a page is asked for, and then the bitmaps, once. What is kept is 1/16
-/// of the second bitmap, 4 MiB of pages, and what a page is decompressed with: twice its size and 64 KiB. Of a flattened
-/// dump it is also up to 48 bytes for each of its records, four times that while it is opened, and the bitmaps if they
-/// lie in several. Whatever a header says, no more is allocated for it than the file holds. While a page is decompressed
-/// from zstd that takes up to 2 MiB more.
+/// of the second bitmap, 4 MiB of pages, and what a page is decompressed with: twice its size and 64 KiB. Of a
+/// flattened dump it is also up to 48 bytes for each of its records, four times that while it is opened, and the
+/// bitmaps if they lie in several. Whatever a header says, no more is allocated for it than the file holds. While a
+/// page is decompressed from zstd that takes up to 2 MiB more.
 ///
 /// Compressed pages are read from the file and not mapped, so that a walk over a large dump keeps no more of it in
 /// memory than its bitmaps and descriptors.
