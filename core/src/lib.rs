@@ -71,6 +71,7 @@ pub mod copy;
 pub mod format;
 pub mod memory;
 pub mod radix;
+mod slots;
 pub mod vtd;
 pub mod walk;
 

@@ -766,7 +766,7 @@ fn walk<R: PhysReader>(reader: &R) -> (Vec<(SourceId, u64)>, Vec<Fault>) {
             Step::Device(next) => device = next.source_id,
             Step::Run(run) => pages.extend(run.leaves().map(|leaf| (device, leaf.iova.0))),
             Step::Fault(fault) => faults.push(fault),
-            Step::Table(_) => {}
+            Step::Table(_) | Step::Shared(_) => {}
         }
     }
     (pages, faults)

@@ -3,6 +3,7 @@
 use crate::parse;
 use clap::{Parser, Subcommand, ValueEnum, value_parser};
 use iopt::coalesce::Join;
+use iopt::radix::Budget;
 use iopt::{Pasid, SourceId};
 use iopt_backends::Format;
 use std::ffi::OsString;
@@ -53,8 +54,14 @@ pub struct Common {
     #[arg(long, value_name = "N", global = true, value_parser = parse::pasid)]
     pub pasid: Option<Pasid>,
     /// How many table pages the walk of a unit may visit; a single translation needs no limit
-    #[arg(long, value_name = "N", global = true, default_value_t = 1 << 24)]
+    #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().tables)]
     pub max_tables: u64,
+    /// How many runs of neighbouring leaves the walk of a unit may find; copy is bounded by its tables
+    #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().runs)]
+    pub max_runs: u64,
+    /// How many pages the walk of a unit may ask the image for, whether it has them or not; not for copy
+    #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().reads)]
+    pub max_reads: u64,
     /// Write what was done as one JSON object to stderr at the end
     ///
     /// tables: table pages visited; leaves: leaves met (translate: translations that ended at one);
@@ -87,6 +94,13 @@ pub struct Common {
     /// A raw file can have an address of its own behind it, as in high.raw@0x100000000.
     #[arg(long = "with", value_name = "FILE[@ADDR]", global = true, value_parser = parse::placed_file)]
     pub with: Vec<PlacedFile>,
+}
+
+impl Common {
+    /// How much the walk of a unit may do.
+    pub fn budget(&self) -> Budget {
+        Budget { tables: self.max_tables, runs: self.max_runs, reads: self.max_reads }
+    }
 }
 
 /// A file, and where its first byte is if that is said.

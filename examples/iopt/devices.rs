@@ -48,7 +48,7 @@ pub fn run(common: &Common, command: &ImageOnly, output: &mut Output) -> Result<
                 }
                 Step::Fault(fault) => output.fault(&fault)?,
                 // Page tables are not entered.
-                Step::Table(_) | Step::Run(_) => {}
+                Step::Table(_) | Step::Shared(_) | Step::Run(_) => {}
             }
         }
         statistics.add(&walk.statistics());

@@ -91,7 +91,7 @@ impl<'o> Listing<'o> {
                         next = after;
                     }
                 }
-                Step::Table(_) => {}
+                Step::Table(_) | Step::Shared(_) => {}
                 Step::Device(device) => {
                     self.close(&mut coalescer)?;
                     self.end_device()?;

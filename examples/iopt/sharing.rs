@@ -30,7 +30,7 @@ impl Sharing {
         if common.device.is_none() && common.pasid.is_none() {
             return sharing;
         }
-        let mut walk = unit.walk(reader, scratch).max_tables(common.max_tables);
+        let mut walk = unit.walk(reader, scratch).budget(common.budget());
         while let Some(step) = walk.next() {
             let Step::Device(device) = step else { continue };
             if common.device.is_some_and(|only| device.source_id > only) {

@@ -106,7 +106,7 @@ pub fn walk<'m, R: PhysReader>(
     reader: &'m R,
     scratch: &'m mut Scratch,
 ) -> UnitWalk<'m, R> {
-    let mut walk = unit.walk(reader, scratch).max_tables(common.max_tables);
+    let mut walk = unit.walk(reader, scratch).budget(common.budget());
     if let Some(device) = common.device {
         walk = walk.only_device(device);
     }

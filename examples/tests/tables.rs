@@ -160,6 +160,11 @@ fn the_budget_ends_the_walk() {
     assert!(run.status == 1 && run.stderr.contains("budget of 3 tables"), "{}", run.stderr);
     assert_eq!(iopt_line("devices --json --max-tables 2").status, 0);
     assert_eq!(iopt_line("devices --json --max-tables 1").status, 1);
+    for (options, told) in [("--max-runs 3", "3 runs"), ("--max-reads 4", "4 reads")] {
+        let run = iopt_line(&format!("ranges {options}"));
+        assert_eq!(run.status, 1, "{options}");
+        assert!(run.stderr.contains(&format!("the work budget of {told} is used up; the walk ends here")), "{options}");
+    }
 }
 
 #[test]

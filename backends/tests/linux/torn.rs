@@ -126,7 +126,7 @@ fn tear(way: &Way<'_>, walked: &Walked, missing: PhysAddr) -> Tear {
         }
     };
     let (mut tables, mut leaves, mut told) = (walked.tables.clone(), walked.leaves.clone(), Vec::new());
-    for Table { addr, level, iova } in walked.tables.iter().filter(|table| table.level > 1) {
+    for Table { addr, level, iova, .. } in walked.tables.iter().filter(|table| table.level > 1) {
         let size_log2 = 3 + 9 * level;
         for (index, entry) in (0..).zip(way.reader.words(addr.0)) {
             // The address, and present but no large leaf.

@@ -66,6 +66,7 @@ impl Walk {
                     last.leaves.extend(run.leaves());
                     coalescer.push(&run, |range| last.pushed.push(range));
                 }
+                Step::Shared(shared) => panic!("without a memo: {shared:?}"),
                 Step::Fault(fault) => faults.push(fault),
             }
         }

@@ -110,10 +110,11 @@ impl Unit {
 }
 
 impl<'m, R: PhysReader + ?Sized> DeviceRanges<'m, R> {
-    /// The ranges that `walk` comes to, joined as `join` says.
+    /// The ranges that `walk` comes to, joined as `join` says. Those of shared tables come for each device that shares
+    /// them: a [memo](UnitWalk::memo) of the walk is not used.
     #[must_use]
     pub fn new(walk: UnitWalk<'m, R>, join: Join) -> Self {
-        Self { walk, coalescer: Coalescer::new(join), run: None, pending: None, owner: None }
+        Self { walk: walk.without_memo(), coalescer: Coalescer::new(join), run: None, pending: None, owner: None }
     }
 
     /// What has been done so far.
@@ -153,7 +154,7 @@ impl<R: PhysReader + ?Sized> Iterator for DeviceRanges<'_, R> {
             }
             match self.walk.advance() {
                 Some(Event::Run(extent)) => self.run = Some((extent, 0)),
-                Some(Event::Table(_)) => {}
+                Some(Event::Table(_) | Event::Shared(_)) => {}
                 Some(Event::Fault(fault)) => {
                     self.pending = Some(Err(fault));
                     return self.close();

@@ -3,6 +3,7 @@ use super::workspace::Images;
 use super::{Error, Mode, Partial, Plan, Problem};
 use crate::address::PhysAddr;
 use crate::memory::{Page, PageAllocator, PhysReader, ReadError};
+use crate::radix::Bound;
 use crate::vtd::Fault;
 
 /// Copies the tables of one unit; without pages to copy them to, it only looks.
@@ -71,7 +72,7 @@ impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
     pub(super) fn spend(&mut self) -> Result<(), Error> {
         let tables = self.plan.options.max_tables;
         if self.plan.tables >= tables {
-            return Err(Error::Budget { unit: self.unit, tables });
+            return Err(Error::Budget { unit: self.unit, bound: Bound::Tables(tables) });
         }
         self.plan.tables = self.plan.tables.saturating_add(1);
         Ok(())

@@ -24,7 +24,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
     /// that lead to it are copied later.
     pub(super) fn devices(&mut self, unit: &Unit, told: Telling<'_>, walk: &mut Scratch) -> Result<(), Error> {
         widths(self.old, self.unit, unit, self.plan, self.memo, walk, told.unread)?;
-        let mut walk = unit.walk(self.old, walk).max_tables(self.plan.options.max_tables);
+        let mut walk = unit.walk(self.old, walk).budget(self.plan.options.budget());
         let uses = InUse::new(self.unit, told.iovas);
         let mut devices = Devices { copier: self, unit, uses, unread: told.unread, device: None, failed: None };
         walk.visit(&mut devices);
@@ -133,7 +133,7 @@ impl<R: PhysReader + ?Sized> Devices<'_, '_, '_, '_, R> {
 
     fn told(&mut self, fault: &Fault) -> Result<(), Error> {
         match fault.cause {
-            Cause::Budget { tables } => return Err(Error::Budget { unit: self.copier.unit, tables }),
+            Cause::Budget(bound) => return Err(Error::Budget { unit: self.copier.unit, bound }),
             Cause::Unreadable(_) => {
                 unread(self.copier.unit, *fault, self.copier.plan, self.unread)?;
                 if stays(self.copier.mode, self.device.as_ref(), fault) {
@@ -175,7 +175,7 @@ fn widths<R: PhysReader + ?Sized>(
     walk: &mut Scratch,
     planned: Option<u64>,
 ) -> Result<(), Error> {
-    let mut walk = unit.walk(old, walk).max_tables(plan.options.max_tables);
+    let mut walk = unit.walk(old, walk).budget(plan.options.budget());
     while let Some(step) = walk.next() {
         match step {
             Step::Device(found) => {
@@ -188,11 +188,11 @@ fn widths<R: PhysReader + ?Sized>(
                 }
             }
             Step::Fault(fault) => match fault.cause {
-                Cause::Budget { tables } => return Err(Error::Budget { unit: number, tables }),
+                Cause::Budget(bound) => return Err(Error::Budget { unit: number, bound }),
                 Cause::Unreadable(_) => unread(number, fault, plan, planned)?,
                 _ => {}
             },
-            Step::Run(_) | Step::Table(_) => {}
+            Step::Run(_) | Step::Table(_) | Step::Shared(_) => {}
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 use crate::address::{DomainId, PhysAddr, Requester};
 use crate::memory::{AllocError, ReserveError};
+use crate::radix::Bound;
 use crate::vtd::{Bits, Fault, Place, Rtaddr, TranslationMode};
 use core::fmt;
 use thiserror::Error;
@@ -47,12 +48,12 @@ pub enum Error {
         error: ReserveError,
     },
     /// The work budget is used up.
-    #[error("unit {unit}: the work budget of {tables} tables is used up")]
+    #[error("unit {unit}: {bound}")]
     Budget {
         /// Which unit.
         unit: usize,
-        /// How many tables it allowed.
-        tables: u64,
+        /// What of it, and how much there was.
+        bound: Bound,
     },
     /// There is no room to remember more tables: see [`Workspace`](super::Workspace).
     #[error("the memo is full: {slots} slots are too few for these tables")]

@@ -1,3 +1,4 @@
+use crate::radix::Budget;
 use crate::vtd::TranslationMode;
 
 /// What is made new.
@@ -62,8 +63,15 @@ impl Default for Options {
             partial: Partial::Refuse,
             reserve: Reserve::Ranges,
             translation_mode: None,
-            max_tables: u64::MAX,
+            max_tables: Budget::default().tables,
             max_rereads: 1 << 18,
         }
+    }
+}
+
+impl Options {
+    /// How much each walk to the devices may do: an allowance of tables is one of runs and reads as well.
+    pub(super) fn budget(&self) -> Budget {
+        Budget { tables: self.max_tables, ..Budget::UNLIMITED }
     }
 }

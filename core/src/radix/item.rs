@@ -22,6 +22,9 @@ pub struct Table {
     pub level: u8,
     /// The first address that it maps.
     pub iova: Iova,
+    /// How many entries directly behind the one that leads to it are equal to that, and are passed over: the same is
+    /// mapped through each of them. None are, unless the walk [folds](super::Cursor::fold).
+    pub repeats: u16,
 }
 
 /// An entry that can't be followed.

@@ -1,4 +1,4 @@
-use super::{Defect, Format, Refusal, Statistics, translate};
+use super::{Budget, Defect, Format, Statistics, translate};
 use crate::access::Access;
 use crate::address::{Iova, PhysAddr, PhysRange};
 use crate::memory::{Page, PhysReader, ReadError, ReadErrorKind};
@@ -9,14 +9,14 @@ pub(super) trait Locate {
     /// Whether a table lies where its pointer says.
     const DIRECT: bool;
 
-    /// The memory of the table at `addr`. Pages that have to be read for that count in `statistics`, up to
-    /// `max_tables`; `copy` is used where the reader can't lend.
+    /// The memory of the table at `addr`. Pages that have to be read for that count in `statistics`, as far as
+    /// `budget` goes; `copy` is used where the reader can't lend.
     fn locate<R: PhysReader + ?Sized>(
         &self,
         reader: &R,
         addr: PhysAddr,
         statistics: &mut Statistics,
-        max_tables: u64,
+        budget: &Budget,
         copy: &mut Page,
     ) -> Result<PhysAddr, Defect>;
 }
@@ -33,7 +33,7 @@ impl Locate for Direct {
         _: &R,
         addr: PhysAddr,
         _: &mut Statistics,
-        _: u64,
+        _: &Budget,
         _: &mut Page,
     ) -> Result<PhysAddr, Defect> {
         Ok(addr)
@@ -55,19 +55,18 @@ impl<I: Format> Locate for Through<'_, I> {
         reader: &R,
         addr: PhysAddr,
         statistics: &mut Statistics,
-        max_tables: u64,
+        budget: &Budget,
         copy: &mut Page,
     ) -> Result<PhysAddr, Defect> {
         if addr.0 > last_input(self.format, self.input_bits) {
             return Err(Defect::BeyondInner { addr, bits: self.input_bits });
         }
-        let counted = Counted { reader, statistics: Cell::new(*statistics), max_tables };
+        let counted = Counted { reader, statistics: Cell::new(*statistics), budget, overspent: Cell::new(None) };
         let located = translate(&counted, self.format, self.root, Iova(addr.0), Access::Read, copy, |_| ());
         *statistics = counted.statistics.get();
         match located {
             Ok(translation) => Ok(translation.phys),
-            Err(Refusal::Unreadable(OVERSPENT, _)) => Err(Defect::Budget { tables: max_tables }),
-            Err(refusal) => Err(Defect::NotLocated { table: addr, refusal }),
+            Err(refusal) => Err(counted.overspent.get().unwrap_or(Defect::NotLocated { table: addr, refusal })),
         }
     }
 }
@@ -82,18 +81,20 @@ pub(super) fn last_input<I: Format>(format: &I, input_bits: u8) -> u64 {
 struct Counted<'r, R: ?Sized> {
     reader: &'r R,
     statistics: Cell<Statistics>,
-    max_tables: u64,
+    budget: &'r Budget,
+    /// The budget that is used up, once it is.
+    overspent: Cell<Option<Defect>>,
 }
-
-/// No page has this address.
-const OVERSPENT: ReadError = ReadError { addr: PhysAddr(u64::MAX), kind: ReadErrorKind::Hole };
 
 impl<R: PhysReader + ?Sized> PhysReader for Counted<'_, R> {
     fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
         let mut statistics = self.statistics.get();
-        if statistics.tables >= self.max_tables {
-            return Err(OVERSPENT);
+        if let Err(overspent) = self.budget.allows_table(&statistics) {
+            self.overspent.set(Some(overspent));
+            return Err(ReadError::new(addr, ReadErrorKind::Hole));
         }
+        statistics.reads = statistics.reads.wrapping_add(1);
+        self.statistics.set(statistics);
         self.reader.read_page(addr, page)?;
         statistics.tables = statistics.tables.wrapping_add(1);
         statistics.pages_read = statistics.pages_read.wrapping_add(1);
@@ -103,7 +104,9 @@ impl<R: PhysReader + ?Sized> PhysReader for Counted<'_, R> {
 
     fn lend_page(&self, addr: PhysAddr) -> Option<&Page> {
         let mut statistics = self.statistics.get();
-        let lent = self.reader.lend_page(addr).filter(|_| statistics.tables < self.max_tables)?;
+        self.budget.allows_table(&statistics).ok()?;
+        let lent = self.reader.lend_page(addr)?;
+        statistics.reads = statistics.reads.wrapping_add(1);
         statistics.tables = statistics.tables.wrapping_add(1);
         statistics.bytes_lent = statistics.bytes_lent.wrapping_add(Page::SIZE as u64);
         self.statistics.set(statistics);

@@ -8,6 +8,7 @@
 //! * [`Nested`] and [`translate_nested`] do the same for two trees of which one translates the addresses that the
 //!   other holds.
 
+mod budget;
 mod cursor;
 mod item;
 mod locate;
@@ -17,6 +18,7 @@ mod scan;
 mod statistics;
 mod translate;
 
+pub use budget::{Bound, Budget};
 pub use cursor::{Cursor, TableScratch};
 pub(crate) use item::{Extent, Found};
 pub use item::{Item, Malformed, Table};
@@ -202,11 +204,8 @@ pub enum Defect {
         /// The level asked for.
         level: u8,
     },
-    /// The budget of tables is used up; the walk ends here.
-    Budget {
-        /// How many tables the budget allowed.
-        tables: u64,
-    },
+    /// The work budget is used up; the walk ends here.
+    Budget(Bound),
 }
 
 impl fmt::Display for Defect {
@@ -222,7 +221,7 @@ impl fmt::Display for Defect {
                 write!(f, "it leads to {addr}, and the stage below takes {bits} bits")
             }
             Self::NoSuchLevel { level } => write!(f, "the format has no level {level}"),
-            Self::Budget { tables } => write!(f, "the work budget of {tables} tables is used up; the walk ends here"),
+            Self::Budget(bound) => write!(f, "{bound}; the walk ends here"),
         }
     }
 }

@@ -94,6 +94,13 @@ impl Run<'_> {
         }
     }
 
+    /// How many of the leaves directly behind the first are equal to it: all of them lead to the same memory.
+    #[must_use]
+    pub fn repeats(&self) -> usize {
+        let equal = |word: &&Word| self.entries.first().is_some_and(|first| word.get() == first.get());
+        self.entries.iter().skip(1).take_while(equal).count()
+    }
+
     /// The leaves, ascending.
     pub fn leaves(&self) -> impl Iterator<Item = Leaf> + '_ {
         let size = self.page_size();

@@ -6,6 +6,10 @@ use crate::memory::{Page, PhysReader, ReadError};
 pub struct Statistics {
     /// Table pages visited.
     pub tables: u64,
+    /// Pages that the reader was asked for, whether it had them or not.
+    pub reads: u64,
+    /// Runs of leaves found; behind a first stage, those of both stages.
+    pub runs: u64,
     /// Leaves in the runs that were yielded.
     pub leaves: u64,
     /// Entries that could not be followed.
@@ -25,6 +29,7 @@ impl Statistics {
         addr: PhysAddr,
         copy: &mut Page,
     ) -> Result<Option<&'m Page>, ReadError> {
+        self.reads = self.reads.wrapping_add(1);
         let lent = reader.lend_page(addr);
         if lent.is_some() {
             self.bytes_lent = self.bytes_lent.wrapping_add(PAGE_SIZE);

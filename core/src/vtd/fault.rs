@@ -2,7 +2,7 @@ use super::{Bits, FaultReason, PasidTranslation, Place, TranslationMode};
 use crate::access::Access;
 use crate::address::{Pasid, PhysAddr, Requester};
 use crate::memory::{ReadError, ReadErrorKind};
-use crate::radix::{Defect, Refusal};
+use crate::radix::{Bound, Defect, Refusal};
 use core::fmt;
 use thiserror::Error;
 
@@ -146,10 +146,7 @@ pub enum Cause {
         level: u8,
     },
     /// The work budget is used up and the walk has ended.
-    Budget {
-        /// How many tables it allowed.
-        tables: u64,
-    },
+    Budget(Bound),
 }
 
 impl From<Defect> for Cause {
@@ -163,7 +160,7 @@ impl From<Defect> for Cause {
             Defect::NotLocated { refusal: Refusal::ReservedBits(_, bits), .. } => Self::ReservedBits(bits.into()),
             Defect::BeyondInner { addr, bits } => Self::BeyondSecondStage { addr, bits },
             Defect::Loop { table, level } => Self::Loop { table, level },
-            Defect::Budget { tables } => Self::Budget { tables },
+            Defect::Budget(bound) => Self::Budget(bound),
             Defect::NoSuchLevel { level } => Self::NoSuchLevel { level },
         }
     }
@@ -178,7 +175,7 @@ impl Cause {
             Self::Unreadable(_)
             | Self::Loop { .. }
             | Self::NoSuchLevel { .. }
-            | Self::Budget { .. }
+            | Self::Budget(_)
             | Self::InterruptRequest => None,
             _ => Some(reason),
         }
@@ -241,7 +238,7 @@ impl fmt::Display for Cause {
             }
             Self::Loop { table, level } => Defect::Loop { table: *table, level: *level }.fmt(f),
             Self::NoSuchLevel { level } => Defect::NoSuchLevel { level: *level }.fmt(f),
-            Self::Budget { tables } => Defect::Budget { tables: *tables }.fmt(f),
+            Self::Budget(bound) => Defect::Budget(*bound).fmt(f),
         }
     }
 }

@@ -5,8 +5,11 @@
 //! the rest is walked all the same.
 
 mod devices;
+mod memo;
+mod tables;
 mod unit;
 
+pub use memo::{MemoSlot, Met, Shared};
 pub(crate) use unit::{Event, RunAt};
 pub use unit::{Scratch, UnitWalk};
 
@@ -20,6 +23,9 @@ pub enum Step<'p> {
     Device(&'p Device),
     /// A page table of the current device was read.
     Table(Table),
+    /// A page table of the current device is one that the walk came to before, so it is not walked again; only a walk
+    /// with a [memo](UnitWalk::memo) tells.
+    Shared(Shared),
     /// A run of leaves of the current device.
     Run(Run<'p>),
     /// Something that can't be followed, of the current device or on the way to the next.
@@ -48,6 +54,14 @@ pub trait Visitor {
     /// A page table of the current device was read.
     fn table(&mut self, table: &Table) -> Flow {
         let _ = table;
+        Flow::Enter
+    }
+
+    /// A page table of the current device is one that the walk came to before; only a walk with a
+    /// [memo](UnitWalk::memo) tells. There is nothing below it to leave out: [`Flow::Skip`] leaves out the rest of the
+    /// table that leads to it.
+    fn shared(&mut self, shared: &Shared) -> Flow {
+        let _ = shared;
         Flow::Enter
     }
 

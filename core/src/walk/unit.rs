@@ -1,13 +1,14 @@
 use super::devices::{Devices, Fetch, Pages};
-use super::{Flow, Step, Visitor};
-use crate::address::{Iova, IovaRange, Pasid, PhysAddr, SourceId};
+use super::memo::Memo;
+use super::{Flow, MemoSlot, Shared, Step, Visitor};
+use crate::address::{IovaRange, Pasid, PhysAddr, SourceId};
 use crate::format::{FirstStage, SecondStage};
 use crate::memory::{Page, PhysReader};
 use crate::radix::{
-    self, Cursor, Defect, Extent, Format, Found, Malformed, Nested, NestedExtent, NestedFound, Run, Statistics, Table,
-    TableScratch,
+    self, Budget, Cursor, Defect, Extent, Format, Found, Malformed, Nested, NestedExtent, NestedFound, Run, Statistics,
+    Table, TableScratch,
 };
-use crate::vtd::{AddressSpace, Cause, Device, Fault, Place, Structure, Unit};
+use crate::vtd::{Cause, Device, Fault, Unit};
 
 /// Room for one page of each table on a path, 64 KiB: for readers that can't lend. The caller decides where
 /// it lives.
@@ -53,7 +54,7 @@ impl Default for Scratch {
 ///     match step {
 ///         Step::Device(device) => assert_eq!(device.source_id.to_string(), "00:01.0"),
 ///         Step::Fault(fault) => assert!(fault.to_string().contains("page 0x2000 is not in the memory image")),
-///         Step::Table(_) | Step::Run(_) => unreachable!(),
+///         Step::Table(_) | Step::Shared(_) | Step::Run(_) => unreachable!(),
 ///     }
 /// }
 /// assert_eq!(walk.statistics().faults, 1);
@@ -63,15 +64,16 @@ impl Default for Scratch {
 pub struct UnitWalk<'m, R: ?Sized> {
     reader: &'m R,
     devices: Devices<'m>,
-    tables: Nested<'m, R, FirstStage, SecondStage>,
-    stage: Stage,
-    device: Option<Device>,
+    pub(super) tables: Nested<'m, R, FirstStage, SecondStage>,
+    pub(super) stage: Stage,
+    pub(super) device: Option<Device>,
     faults: u64,
-    window: IovaRange,
+    pub(super) window: IovaRange,
+    pub(super) memo: Option<Memo<'m>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// The next device comes.
     Device,
     /// The page tables of the current device come.
@@ -92,6 +94,7 @@ enum Stage {
 pub(crate) enum Event {
     Device,
     Table(Table),
+    Shared(Shared),
     Run(RunAt),
     Fault(Fault),
 }
@@ -115,6 +118,7 @@ impl Unit {
             device: None,
             faults: 0,
             window: IovaRange::all(),
+            memo: None,
         }
     }
 }
@@ -125,7 +129,7 @@ impl<'m, R: PhysReader + ?Sized> Fetch<'m> for (&'m R, &mut Cursor<'m, R, Second
     }
 }
 
-impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
+impl<'m, R: PhysReader + ?Sized> UnitWalk<'m, R> {
     /// Visits this device only.
     #[must_use]
     pub fn only_device(mut self, source_id: SourceId) -> Self {
@@ -147,11 +151,67 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
         self
     }
 
-    /// Visits at most this many table pages, of all kinds. When they are used up, the walk ends with a
+    /// Does at most this much, in place of what [`Budget::default`] allows. When it is used up, the walk ends with a
     /// [`Cause::Budget`].
     #[must_use]
-    pub fn max_tables(mut self, max_tables: u64) -> Self {
-        self.tables.set_max_tables(max_tables);
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.tables.set_budget(budget);
+        self
+    }
+
+    /// Walks each page table once for each level that it is met at, however many entries lead to it: a table that the
+    /// walk came to before is a [`Step::Shared`], and neighbouring entries that are equal are one
+    /// [table that repeats](Table::repeats). Then no walk is longer than the tables in memory are many, whatever they
+    /// say.
+    ///
+    /// `slots` is one more than the tables that can be remembered; half as many again make it fast. When they are all
+    /// used, further tables are walked each time that they are met, and [`is_memo_full`](Self::is_memo_full).
+    ///
+    /// What can't be followed below a shared table is told where it was come to first. Tables that two devices read by
+    /// different rules are not shared, nor are those of which just a part is [in the window](Self::only_range).
+    /// Behind a first stage, second-stage tables are read for every stretch of addresses that leads to them.
+    ///
+    /// ```
+    /// use iopt::builder::{Leaves, Target, UnitBuilder}; // with the feature `builder`
+    /// use iopt::memory::{Slot, SparseMemory};
+    /// use iopt::walk::{MemoSlot, Scratch, Step};
+    /// use iopt::{Iova, PhysAddr, SourceId, vtd::TranslationMode};
+    ///
+    /// let mut slots = [Slot::EMPTY; 4];
+    /// let mut memory = SparseMemory::new(&mut slots);
+    /// let mut tables = UnitBuilder::new(&mut memory, TranslationMode::Legacy)?;
+    /// let table = tables.second_stage(3)?;
+    /// tables.map(table, Leaves::of_1g(Iova(0), PhysAddr(0x8000_0000)))?;
+    /// for device in [8, 16] {
+    ///     tables.device(SourceId::new(0, device), Target::second_stage(table))?;
+    /// }
+    ///
+    /// let (mut scratch, mut memo) = (Scratch::new(), [MemoSlot::EMPTY; 8]);
+    /// let mut walk = tables.unit().walk(tables.pages(), &mut scratch).memo(&mut memo);
+    /// let mut shared = Vec::new();
+    /// while let Some(step) = walk.next() {
+    ///     shared.extend(if let Step::Shared(shared) = step { Some(shared.with.source_id) } else { None });
+    /// }
+    /// assert_eq!(shared, [SourceId::new(0, 8)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn memo(mut self, slots: &'m mut [MemoSlot]) -> Self {
+        self.memo = Some(Memo::new(slots));
+        self.tables.fold(true);
+        self
+    }
+
+    /// Whether the [memo](Self::memo) had no room for a table, so that the walk may have come to it again.
+    #[must_use]
+    pub fn is_memo_full(&self) -> bool {
+        self.memo.as_ref().is_some_and(Memo::is_full)
+    }
+
+    /// Walks everything wherever it is met, without a [memo](Self::memo).
+    pub(crate) fn without_memo(mut self) -> Self {
+        self.memo = None;
+        self.tables.fold(false);
         self
     }
 
@@ -186,6 +246,7 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
         match self.advance()? {
             Event::Device => self.device.as_ref().map(Step::Device),
             Event::Table(table) => Some(Step::Table(table)),
+            Event::Shared(shared) => Some(Step::Shared(shared)),
             Event::Run(extent) => self.run(&extent).map(Step::Run),
             Event::Fault(fault) => Some(Step::Fault(fault)),
         }
@@ -204,6 +265,7 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
                 flow = match self.next() {
                     Some(Step::Device(device)) => visitor.device(device),
                     Some(Step::Table(table)) => visitor.table(&table),
+                    Some(Step::Shared(shared)) => visitor.shared(&shared),
                     Some(Step::Run(run)) => visitor.run(&run),
                     Some(Step::Fault(fault)) => visitor.fault(&fault),
                     None => return,
@@ -242,7 +304,7 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
             return Some(match found {
                 Some(Found::Run(extent)) if self.stage == Stage::First => Event::Run(RunAt::First(extent)),
                 Some(Found::Run(extent)) => Event::Run(RunAt::Second(extent)),
-                Some(Found::Table(table)) => Event::Table(table),
+                Some(Found::Table(table)) => self.table(table),
                 Some(Found::Malformed(malformed)) => {
                     let stage = if self.stage == Stage::First { radix::Stage::Outer } else { radix::Stage::Inner };
                     let fault = self.malformed(stage, &malformed)?;
@@ -259,7 +321,7 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
     /// Takes a step in nested page tables.
     fn advance_nested(&mut self) -> Option<Event> {
         match self.tables.advance() {
-            Some(NestedFound::Table(table)) => Some(Event::Table(table)),
+            Some(NestedFound::Table(table)) => Some(self.table(table)),
             Some(NestedFound::Run(extent)) => Some(Event::Run(RunAt::Nested(extent))),
             Some(NestedFound::Malformed(stage, malformed)) => {
                 let fault = self.malformed(stage, &malformed)?;
@@ -288,7 +350,7 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
                 }
             },
             Stage::Enter => match self.enter_tables()? {
-                Ok(table) => Some(Event::Table(table)),
+                Ok(event) => Some(event),
                 Err(fault) => Some(self.fault(fault)),
             },
             Stage::Beyond => match self.find_beyond() {
@@ -303,89 +365,14 @@ impl<R: PhysReader + ?Sized> UnitWalk<'_, R> {
         }
     }
 
-    /// Enters the page tables of the current device, if it has any.
-    fn enter_tables(&mut self) -> Option<Result<Table, Fault>> {
-        self.stage = Stage::Device;
-        let device = self.device.as_ref()?;
-        let window = device.space.input()?.intersection(&self.window)?;
-        let (stage, entered) = match &device.space {
-            AddressSpace::SecondStage(space) => {
-                (Stage::Second, self.tables.begin_inner().start(space.format, space.root, window))
-            }
-            AddressSpace::FirstStage(space) => {
-                (Stage::First, self.tables.begin_outer().start(space.format, space.root, window))
-            }
-            AddressSpace::Nested(first, second) => {
-                (Stage::Nested, self.tables.start(first.format, first.root, window, second.inner()))
-            }
-            AddressSpace::PassThrough { .. } | AddressSpace::Blocked(_) => return None,
-        };
-        Some(match entered {
-            Ok(table) => {
-                self.stage = stage;
-                Ok(table)
-            }
-            Err(defect) => Err(device.top_defect(defect)),
-        })
-    }
-
-    /// The walk of the current device is over, but for what its second stage maps beyond the unit's reach.
-    fn leave_tables(&mut self) {
-        self.stage = Stage::Device;
-        let Some(Device { space: AddressSpace::SecondStage(space), .. }) = &self.device else { return };
-        let reach = IovaRange::block(Iova(0), space.input_bits);
-        let table = IovaRange::block(Iova(0), space.format.input_bits());
-        let beyond = reach.last().0.checked_add(1).and_then(|first| IovaRange::new(Iova(first), table.last()));
-        if let Some(beyond) = beyond.and_then(|beyond| beyond.intersection(&self.window)) {
-            self.tables.inner().set_window(beyond);
-            self.stage = Stage::Beyond;
-        }
-    }
-
-    /// The first leaf or malformed entry that the second stage has and the unit can't reach.
-    fn find_beyond(&mut self) -> Option<Fault> {
-        loop {
-            let (table, level, index, raw, iova) = match self.tables.inner().advance()? {
-                Found::Table(_) => continue,
-                Found::Run(extent) => {
-                    let run = self.tables.inner_run(&extent)?;
-                    let found = (run.table, run.level, run.index, run.entries.first()?.get(), run.iova);
-                    let leaves = run.len() as u64;
-                    self.tables.inner().forget_leaves(leaves);
-                    found
-                }
-                Found::Malformed(malformed) => {
-                    if let Defect::Budget { .. } = malformed.defect {
-                        return self.malformed(radix::Stage::Inner, &malformed);
-                    }
-                    let Malformed { level, table, index, raw, iova, .. } = malformed;
-                    (table, level, index, raw, iova)
-                }
-            };
-            let device = self.device.as_ref()?;
-            let space = device.space.second_stage()?;
-            self.stage = Stage::Device;
-            let place = Place {
-                structure: Structure::SecondStage(level),
-                table,
-                index,
-                entry: Some(raw.into()),
-                iova: Some(iova),
-                ..device.place()
-            };
-            let reason = device.reasons().too_wide;
-            return Some(Fault::new(reason, space.too_wide(), place, device.fault_disabled()));
-        }
-    }
-
-    fn malformed(&self, stage: radix::Stage, malformed: &Malformed) -> Option<Fault> {
+    pub(super) fn malformed(&self, stage: radix::Stage, malformed: &Malformed) -> Option<Fault> {
         Some(self.device.as_ref()?.defect(stage, malformed))
     }
 
     /// An event, and the end of the walk if the budget is used up.
     #[cold]
     fn fault(&mut self, fault: Fault) -> Event {
-        if let Cause::Budget { .. } = fault.cause {
+        if let Cause::Budget(_) = fault.cause {
             self.stage = Stage::Done;
         }
         self.faults = self.faults.wrapping_add(1);

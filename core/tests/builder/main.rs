@@ -50,7 +50,7 @@ fn steps(tables: &Tables<'_, '_>, unit: &Unit) -> Vec<String> {
     let mut told = vec![];
     while let Some(step) = walk.next() {
         match step {
-            Step::Table(_) => {}
+            Step::Table(_) | Step::Shared(_) => {}
             Step::Fault(fault) => told.push(short(&fault)),
             Step::Run(run) => {
                 let leaves = run.leaves().count();

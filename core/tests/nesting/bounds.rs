@@ -3,7 +3,7 @@
 use crate::walked::{ALL, Seen, leaves, rest, scratch, seen, start, walk};
 use crate::world::World;
 use crate::worlds;
-use iopt::radix::{Defect, Nested, NestedItem};
+use iopt::radix::{Bound, Budget, Defect, Nested, NestedItem};
 
 #[test]
 fn a_budget_ends_the_walk_wherever_it_is_used_up() {
@@ -12,9 +12,9 @@ fn a_budget_ends_the_walk_wherever_it_is_used_up() {
         for max in (0..20).chain((20..tables).step_by(17)).chain([tables, tables + 1]) {
             let (mut outer, mut inner) = (scratch(), scratch());
             let mut walk = Nested::new(&world.memory, &mut outer, &mut inner);
-            walk.set_max_tables(max);
+            walk.set_budget(Budget { tables: max, ..Budget::UNLIMITED });
             match start(&world, &mut walk, ALL) {
-                Err(defect) => assert_eq!(defect, Defect::Budget { tables: max }, "world {seed}"),
+                Err(defect) => assert_eq!(defect, Defect::Budget(Bound::Tables(max)), "world {seed}"),
                 Ok(mut found) => {
                     found.extend(rest(&mut walk));
                     if found.last() == Some(&Seen::Budget) {
@@ -54,7 +54,7 @@ fn large_outer_leaves_over_small_inner_ones_end_with_the_budget() {
     world.map_inner(2 << 30, 3, 0x80_2003);
     let (mut outer, mut inner) = (scratch(), scratch());
     let mut walk = Nested::new(&world.memory, &mut outer, &mut inner);
-    walk.set_max_tables(1500);
+    walk.set_budget(Budget { tables: 1500, ..Budget::UNLIMITED });
     start(&world, &mut walk, ALL).unwrap();
     let (mut runs, mut items) = (0, 0);
     while let Some(item) = walk.next() {

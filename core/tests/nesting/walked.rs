@@ -47,7 +47,7 @@ fn bad(stage: Stage, malformed: &Malformed) -> Seen {
         Defect::Loop { .. } => Wrong::Loop,
         Defect::NotLocated { refusal, .. } => Wrong::NotLocated(why(refusal)),
         Defect::BeyondInner { .. } => Wrong::Beyond,
-        Defect::Budget { .. } => return Seen::Budget,
+        Defect::Budget(_) => return Seen::Budget,
         other => panic!("{other:?}"),
     };
     let Malformed { level, raw, .. } = *malformed;

@@ -205,7 +205,7 @@ fn list<R: PhysReader>(unit: &Unit, reader: &R) -> Listed {
                 let leaves = run.leaves().map(|leaf| (leaf.iova.0, (leaf.phys.0, size, permissions)));
                 listed.last_mut().unwrap().1.extend(leaves);
             }
-            Step::Table(_) | Step::Fault(_) => {}
+            Step::Table(_) | Step::Shared(_) | Step::Fault(_) => {}
         }
     }
     listed

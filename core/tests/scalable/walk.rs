@@ -5,7 +5,7 @@ use crate::common::Copying;
 use crate::request::Kind;
 use crate::{CAP, ECAP, FPD, HOST_WIDTH, PASIDE, RW, USER};
 use iopt::memory::{Page, PhysReader, SparseMemory};
-use iopt::radix::{Run, Statistics};
+use iopt::radix::{Bound, Budget, Run, Statistics};
 use iopt::vtd::{AddressSpace, Cap, Cause, Device, Ecap, Fault, FaultReason, Rtaddr, Unit};
 use iopt::walk::{Flow, Scratch, Step, UnitWalk, Visitor};
 use iopt::{Access, Iova, Pasid, Requester, SourceId};
@@ -62,6 +62,7 @@ fn all(unit: &Unit, reader: &dyn PhysReader, limit: &Limit<'_>) -> (Walked, Stat
         match step {
             Step::Device(device) => pulled.device(device),
             Step::Table(table) => pulled.table(&table),
+            Step::Shared(shared) => pulled.shared(&shared),
             Step::Run(run) => pulled.run(&run),
             Step::Fault(fault) => pulled.fault(&fault),
         };
@@ -309,15 +310,19 @@ fn a_budget_ends_the_walk() {
     tables.words.with(|memory| {
         let (everything, all) = walk(&unit(), memory, &|walk| walk);
         for budget in 0..all.tables {
-            let (walked, statistics) = walk(&unit(), memory, &|walk| walk.max_tables(budget));
+            let (walked, statistics) =
+                walk(&unit(), memory, &|walk| walk.budget(Budget { tables: budget, ..Budget::UNLIMITED }));
             let [fault] = walked.faults[..] else { panic!("{budget}: {:?}", walked.faults) };
-            assert_eq!((fault.reason, fault.cause), (None, Cause::Budget { tables: budget }));
+            assert_eq!((fault.reason, fault.cause), (None, Cause::Budget(Bound::Tables(budget))));
             assert_eq!((statistics.tables, fault.suppressed), (budget, false));
             assert_eq!(walked.leaves, leaves[..walked.leaves.len()]);
             assert_eq!(walked.devices, everything.devices[..walked.devices.len()]);
         }
         for budget in [all.tables, u64::MAX] {
-            assert_eq!(walk(&unit(), memory, &|walk| walk.max_tables(budget)), (everything.clone(), all));
+            assert_eq!(
+                walk(&unit(), memory, &|walk| walk.budget(Budget { tables: budget, ..Budget::UNLIMITED })),
+                (everything.clone(), all)
+            );
         }
     });
 }

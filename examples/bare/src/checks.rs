@@ -12,7 +12,7 @@ use iopt::memory::{
     CacheSlot, Cached, Counted, Counts, Failing, OldMemory, Page, PageAllocator, PhysReader, ReadErrorKind, Slot,
     SparseMemory, Traced, Window, ranges,
 };
-use iopt::radix::{Cursor, Defect, Inner, Item, MAX_LEVELS, Nested, NestedItem, Run, Table, translate_nested};
+use iopt::radix::{Budget, Cursor, Defect, Inner, Item, MAX_LEVELS, Nested, NestedItem, Run, Table, translate_nested};
 use iopt::vtd::dmar::{Dmar, Doubt, Structure, Unresolved};
 use iopt::vtd::{Bits, Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
 use iopt::walk::{Flow, Scratch, Visitor};
@@ -99,7 +99,7 @@ fn walks(unit: &Unit, memory: &dyn PhysReader) -> bool {
     }
     let whole = IovaRange::new(Iova(0), Iova(0x1fff));
     let walk = unit.walk(memory, &mut scratch).only_device(DISK).only_range(IovaRange::block(Iova(0), 13));
-    let by_iova = DeviceRanges::new(walk.max_tables(100), Join::Iova).next();
+    let by_iova = DeviceRanges::new(walk.budget(Budget { tables: 100, ..Budget::default() }), Join::Iova).next();
     (disk.len(), faults, passes) == (0, 2, 1)
         && matches!(by_iova, Some(Ok(range)) if Some(range.iova) == whole && range.phys.is_none())
 }

@@ -13,6 +13,7 @@ struct Comparison<'t, I> {
     broken: &'t Broken<'t>,
     expected: I,
     reads: u64,
+    runs: u64,
     leaves: u64,
 }
 
@@ -35,6 +36,7 @@ impl<'t, I: Iterator<Item = Expected<'t>>> Comparison<'t, I> {
             (Step::Device(found), Some(Expected::Item(Item::Device(next)))) => **found == **next,
             (Step::Table(found), Some(Expected::Item(Item::Table(next)))) => found == next,
             (Step::Run(found), Some(Expected::Item(Item::Run(next)))) => {
+                self.runs += 1;
                 self.leaves += found.len() as u64;
                 next.is(found)
             }
@@ -49,7 +51,8 @@ impl<'t, I: Iterator<Item = Expected<'t>>> Comparison<'t, I> {
         assert!(self.expected.next().is_none(), "{}: it ends early", self.name);
         let tables = self.reads - 1;
         let (pages_read, bytes_lent) = if self.broken.way.reader.lends { (0, 4096 * tables) } else { (tables, 0) };
-        let statistics = Statistics { tables, leaves: self.leaves, faults: 1, pages_read, bytes_lent };
+        let Self { reads, runs, leaves, .. } = *self;
+        let statistics = Statistics { tables, reads, runs, leaves, faults: 1, pages_read, bytes_lent };
         assert_eq!(found, statistics, "{}", self.name);
     }
 }
@@ -85,7 +88,7 @@ fn a_walk_is_as_it_was_but_for_what_lies_below_the_page_and_its_fault() {
                 let reader = broken.reader();
                 let mut walk = way.unit.walk(&reader, &mut scratch);
                 let expected = torn.expected();
-                let mut found = Comparison { name: &name, broken: &broken, expected, reads: 0, leaves: 0 };
+                let mut found = Comparison { name: &name, broken: &broken, expected, reads: 0, runs: 0, leaves: 0 };
                 if pushed {
                     walk.visit(&mut found);
                 } else {

@@ -7,28 +7,19 @@ pub(super) use table::{Copied, Known, Role};
 use super::Error;
 use crate::address::{DomainId, PhysAddr};
 use crate::memory::ReadError;
+use crate::slots::{Full, Key, Slot, Slots};
 use crate::vtd::Unit;
 use table::{ALLOCATED, LOST, MET, OFFSET, known, pages};
 
 /// Room for one thing that a copy has to remember.
-#[derive(Clone, Copy, Debug)]
-pub struct MemoSlot {
-    key: Key,
-    value: u64,
-}
+pub type MemoSlot = Slot<u64>;
 
 impl MemoSlot {
     /// Room with nothing in it.
-    pub const EMPTY: Self = Self { key: Key { what: 0, of: NOTHING }, value: 0 };
+    pub const EMPTY: Self = Self::empty(0);
 }
 
-/// What something is remembered by: a page and what it is to whom, and in the highest bits of `of` the kind of thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    what: u64,
-    of: u64,
-}
-
+// What something is remembered by: a page and what it is to whom, and in the highest bits of `of` the kind of thing.
 const KIND: u64 = 3 << 62;
 /// An old table, as the units of a reader number read it; the value is what became of it.
 const TABLE: u64 = 0 << 62;
@@ -37,7 +28,6 @@ const DOMAIN: u64 = 1 << 62;
 /// A page table under a domain-id of a unit. The value says whether its ranges are reserved; for the first page table
 /// of a domain, also how many bits an address has and whether the domain was opened.
 const RESERVED: u64 = 2 << 62;
-const NOTHING: u64 = 3 << 62;
 
 /// What a page table is, for people who want to know whether two are the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,22 +46,18 @@ impl TreeId {
 /// Remembers what was copied and reserved, in an array that the caller owns.
 #[derive(Debug)]
 pub(super) struct Memo<'s> {
-    slots: &'s mut [MemoSlot],
-    used: usize,
+    slots: Slots<'s, u64>,
     /// Which of the units that read tables differently it is about.
     reader: usize,
 }
 
 impl<'s> Memo<'s> {
     pub(super) fn new(slots: &'s mut [MemoSlot]) -> Self {
-        let mut memo = Self { slots, used: 0, reader: 0 };
-        memo.clear();
-        memo
+        Self { slots: Slots::new(slots), reader: 0 }
     }
 
     pub(super) fn clear(&mut self) {
-        self.slots.fill(MemoSlot::EMPTY);
-        self.used = 0;
+        self.slots.clear();
     }
 
     /// From here on tables are those that unit `number` reads. Others that read them in the same way share them; to a
@@ -84,7 +70,7 @@ impl<'s> Memo<'s> {
 
     /// What became of the table at `old`; what is mapped below it, as requesters with these rules find it.
     pub(super) fn table(&self, old: PhysAddr, role: Role, rules: u8) -> Option<Known> {
-        self.get(self.table_key(old, role)).map(|value| known(old, value, rules))
+        self.slots.get(self.table_key(old, role)).map(|value| known(old, value, rules))
     }
 
     /// Remembers what the table at `old` was copied to.
@@ -100,25 +86,23 @@ impl<'s> Memo<'s> {
     /// Remembers that an entry was met that leads to the table at `old`. Returns whether one was before.
     pub(super) fn meet(&mut self, old: PhysAddr, role: Role) -> bool {
         let key = self.table_key(old, role);
-        let slot = self.find(key).and_then(|index| self.slots.get_mut(index)).filter(|slot| slot.key == key);
-        let Some(slot) = slot else { return false };
-        let met = slot.value & (MET | LOST) == MET;
-        slot.value |= MET;
+        let Some(value) = self.slots.get_mut(key) else { return false };
+        let met = *value & (MET | LOST) == MET;
+        *value |= MET;
         met
     }
 
     /// A table that was copied before the entry that leads to it, and none was met.
     pub(super) fn unmet(&self) -> Option<PhysAddr> {
-        let unmet =
-            |slot: &&MemoSlot| slot.key.of & KIND == TABLE && slot.value & (ALLOCATED | MET | LOST) == ALLOCATED;
-        self.slots.iter().find(unmet).map(|slot| PhysAddr(slot.key.what & !OFFSET))
+        let unmet = |(key, value): &(Key, u64)| key.of & KIND == TABLE && value & (ALLOCATED | MET | LOST) == ALLOCATED;
+        self.slots.iter().find(unmet).map(|(key, _)| PhysAddr(key.what & !OFFSET))
     }
 
     /// All copies: where they lie, and how many pages each has.
     pub(super) fn copies(&self) -> impl Iterator<Item = (PhysAddr, usize)> + '_ {
-        let allocated = |slot: &&MemoSlot| slot.key.of & KIND == TABLE && slot.value & ALLOCATED != 0;
+        let allocated = |(key, value): &(Key, u64)| key.of & KIND == TABLE && value & ALLOCATED != 0;
         let tables = self.slots.iter().filter(allocated);
-        tables.map(|slot| (PhysAddr(slot.value & !OFFSET), pages(slot.key.what & OFFSET)))
+        tables.map(|(key, value)| (PhysAddr(value & !OFFSET), pages(key.what & OFFSET)))
     }
 
     /// Remembers the page table of a domain. Returns the one that it was met with before, if it was.
@@ -129,9 +113,9 @@ impl<'s> Memo<'s> {
 
     /// All domains that were opened, by unit.
     pub(super) fn opened(&self) -> impl Iterator<Item = (usize, DomainId)> + '_ {
-        let opened = |slot: &&MemoSlot| slot.key.of & KIND == RESERVED && slot.value & OPENED != 0;
-        self.slots.iter().filter(opened).map(|slot| {
-            let (unit, domain) = ((slot.key.of & !KIND) >> 16, slot.key.of & 0xffff);
+        let opened = |(key, value): &(Key, u64)| key.of & KIND == RESERVED && value & OPENED != 0;
+        self.slots.iter().filter(opened).map(|(key, _)| {
+            let (unit, domain) = ((key.of & !KIND) >> 16, key.of & 0xffff);
             (usize::try_from(unit).unwrap_or(0), DomainId(u16::try_from(domain).unwrap_or(0)))
         })
     }
@@ -169,58 +153,19 @@ impl<'s> Memo<'s> {
     }
 
     fn tree_value(&mut self, unit: usize, domain: DomainId, tree: TreeId) -> Result<&mut u64, Error> {
-        let full = Error::MemoFull { slots: self.slots.len() };
         let key = Key { what: tree.0, of: RESERVED | (unit as u64) << 16 | u64::from(domain.0) };
+        let slots = self.slots.len();
         self.insert(key, 0)?;
-        self.find(key).and_then(|index| self.slots.get_mut(index)).map(|slot| &mut slot.value).ok_or(full)
+        self.slots.get_mut(key).ok_or(Error::MemoFull { slots })
     }
 
     fn table_key(&self, old: PhysAddr, role: Role) -> Key {
         Key { what: old.page().0 | role.code(), of: TABLE | self.reader as u64 }
     }
 
-    fn get(&self, key: Key) -> Option<u64> {
-        let slot = self.slots.get(self.find(key)?)?;
-        (slot.key == key).then_some(slot.value)
-    }
-
     /// Remembers a value, unless there is one already: then that is returned, and kept.
     fn insert(&mut self, key: Key, value: u64) -> Result<Option<u64>, Error> {
-        let full = Error::MemoFull { slots: self.slots.len() };
-        // One slot stays empty, so that every search ends.
-        let room = self.used.saturating_add(1) < self.slots.len();
-        let slot = self.find(key).and_then(|index| self.slots.get_mut(index)).ok_or(full)?;
-        if slot.key == key {
-            return Ok(Some(slot.value));
-        }
-        if !room {
-            return Err(full);
-        }
-        *slot = MemoSlot { key, value };
-        self.used = self.used.saturating_add(1);
-        Ok(None)
-    }
-
-    /// Where the search for `key` begins.
-    #[inline]
-    fn home(&self, key: Key) -> usize {
-        usize::try_from(hash(key).wrapping_mul(self.slots.len() as u64) >> 32).unwrap_or(0)
-    }
-
-    /// The slot that has `key`, or the empty one that could take it.
-    #[inline]
-    fn find(&self, key: Key) -> Option<usize> {
-        let mut index = self.home(key);
-        loop {
-            let slot = self.slots.get(index)?;
-            if slot.key == key || slot.key.of == NOTHING {
-                return Some(index);
-            }
-            index = index.wrapping_add(1);
-            if index == self.slots.len() {
-                index = 0;
-            }
-        }
+        self.slots.insert(key, value).map_err(|Full { slots }| Error::MemoFull { slots })
     }
 }
 
@@ -230,15 +175,6 @@ const WIDTH: u64 = 0xff;
 const BEGUN: u64 = 1 << 8;
 const ANY_BEGUN: u64 = 0xff << 8;
 const OPENED: u64 = 1 << 16;
-
-/// A number below 2^32. Neighbouring pages must not be neighbours here, or runs of them would pile up: the finaliser of
-/// SplitMix64.
-fn hash(key: Key) -> u64 {
-    let mut hash = key.what.rotate_right(12) ^ key.of.rotate_left(40);
-    hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash >> 32
-}
 
 #[cfg(test)]
 mod tests {
@@ -340,28 +276,9 @@ mod tests {
                 assert_eq!(memo.add_domain(0, DomainId(id), tree), Ok(None));
                 assert_eq!(memo.begin(0, DomainId(id), tree, 0), Ok((false, Some(0))));
             }
-            let count = memo.slots.len();
-            let used = memo.slots.iter().enumerate().filter(|(_, slot)| slot.key.of != NOTHING);
-            let displaced: Vec<usize> =
-                used.map(|(index, slot)| (index + count - memo.home(slot.key)) % count).collect();
+            let displaced: Vec<usize> = memo.slots.displacements().collect();
             assert_eq!(displaced.len(), 2 * DOMAINS);
             assert!(displaced.iter().sum::<usize>() < 2 * displaced.len());
         }
-    }
-
-    #[test]
-    fn a_full_memo_finds_everything_and_no_more() {
-        let mut slots = vec![MemoSlot::EMPTY; 1001];
-        let mut memo = Memo::new(&mut slots);
-        for page in 0..1000u64 {
-            let (old, copy) = (PhysAddr(page << 12), PhysAddr((page + 5000) << 12));
-            assert_eq!(memo.add_table(old, Role::SecondStage(1), &Copied { copy, ..Copied::NEW }), Ok(()));
-        }
-        for page in 0..1000u64 {
-            let copied = Known::Copied(PhysAddr((page + 5000) << 12), Below::Various);
-            assert_eq!(memo.table(PhysAddr(page << 12), Role::SecondStage(1), 0), Some(copied));
-        }
-        assert_eq!(memo.table(PhysAddr(1000 << 12), Role::SecondStage(1), 0), None);
-        assert_eq!(Memo::new(&mut []).table(PhysAddr(0), Role::Pasids, 0), None);
     }
 }

@@ -80,6 +80,13 @@ pub(super) fn run_at<'p, F: Format>(
     })
 }
 
+/// How many entries directly behind the one at `index`, up to the one at `last`, are equal to it.
+pub(super) fn repeats(page: &Page, index: usize, last: usize) -> u16 {
+    let mut words = page.words().get(index..=last).unwrap_or_default().iter().map(|word| word.get());
+    let first = words.next();
+    u16::try_from(words.take_while(|word| Some(*word) == first).count()).unwrap_or(0)
+}
+
 /// Where the arrays have this level; level 0, which is none, lies outside of them.
 #[inline]
 pub(super) fn place(level: u8) -> usize {

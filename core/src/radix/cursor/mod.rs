@@ -4,11 +4,11 @@ mod seek;
 use super::item::{Extent, Found};
 use super::locate::{Direct, Locate};
 use super::scan::Presence;
-use super::{Defect, Entry, Format, Item, Level, MAX_LEVELS, Malformed, Run, Statistics, Table};
+use super::{Bound, Budget, Defect, Entry, Format, Item, Level, MAX_LEVELS, Malformed, Run, Statistics, Table};
 use crate::access::Permissions;
 use crate::address::{Iova, IovaRange, PhysAddr};
 use crate::memory::{Page, PhysReader};
-use frame::{Frame, NOWHERE, leaf_run, level_number, offset, place, run_at, window};
+use frame::{Frame, NOWHERE, leaf_run, level_number, offset, place, repeats, run_at, window};
 
 /// Room for the tables on one path, for readers that can't lend: a page per level.
 pub type TableScratch = [Page; MAX_LEVELS];
@@ -16,7 +16,7 @@ pub type TableScratch = [Page; MAX_LEVELS];
 /// A place in a tree of tables, and the way onward: in ascending IOVA order, with a fixed stack and no heap.
 ///
 /// Each table page is fetched once per visit and never looked at again after the cursor has left it. The
-/// work is bounded by a budget of tables; a table on its own path is reported, not followed.
+/// work is bounded by a [`Budget`]; a table on its own path is reported, not followed.
 #[derive(Debug)]
 pub struct Cursor<'m, R: ?Sized, F> {
     reader: &'m R,
@@ -36,7 +36,8 @@ pub struct Cursor<'m, R: ?Sized, F> {
     /// Nothing that starts behind this address is yielded.
     last: u64,
     statistics: Statistics,
-    max_tables: u64,
+    budget: Budget,
+    fold: bool,
 }
 
 impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
@@ -57,13 +58,20 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             from: 0,
             last: 0,
             statistics: Statistics::default(),
-            max_tables: u64::MAX,
+            budget: Budget::default(),
+            fold: false,
         }
     }
 
-    /// Sets how many tables may be visited, all starts taken together.
-    pub fn set_max_tables(&mut self, max_tables: u64) {
-        self.max_tables = max_tables;
+    /// Sets how much may be done, all starts taken together.
+    pub fn set_budget(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
+
+    /// From here on, of neighbouring entries that are equal and lead to a table only the first is followed:
+    /// [`Table::repeats`] tells of the others.
+    pub fn fold(&mut self, fold: bool) {
+        self.fold = fold;
     }
 
     /// What has been done so far, all starts taken together.
@@ -94,9 +102,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
     /// Gets the page at `addr` lent, or copies it to `copy` and returns `None`. It counts as a table.
     #[inline]
     pub(crate) fn fetch(&mut self, reader: &'m R, addr: PhysAddr, copy: &mut Page) -> Result<Option<&'m Page>, Defect> {
-        if self.statistics.tables >= self.max_tables {
-            return Err(Defect::Budget { tables: self.max_tables });
-        }
+        self.budget.allows_table(&self.statistics)?;
         self.statistics.fetch(reader, addr, copy).map_err(Defect::Unreadable)
     }
 
@@ -176,13 +182,18 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             match self.format.decode(shape, raw) {
                 Entry::Absent => frame.next = index.wrapping_add(1),
                 Entry::Leaf(_) => {
+                    if self.statistics.runs >= self.budget.runs {
+                        return self.malformed(index, raw, Defect::Budget(Bound::Runs(self.budget.runs)));
+                    }
                     let run = leaf_run(&self.format, shape, self.level, frame, page, index, permissions)?;
                     let extent = Extent { level: self.level, index, len: run.len(), linear: run.linear, permissions };
                     frame.next = index.wrapping_add(extent.len);
                     self.statistics.leaves = self.statistics.leaves.wrapping_add(extent.len as u64);
+                    self.statistics.runs = self.statistics.runs.wrapping_add(1);
                     return Some(Found::Run(extent));
                 }
                 Entry::Table(table) => {
+                    let repeats = if self.fold { repeats(page, index, frame.last) } else { 0 };
                     frame.next = index.wrapping_add(1);
                     let base = frame.base.wrapping_add(offset(shape, index));
                     for (ahead, bytes) in HINTS {
@@ -194,7 +205,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
                         }
                     }
                     return match self.enter(locate, self.level.wrapping_sub(1), table, permissions, base) {
-                        Ok(table) => Some(Found::Table(table)),
+                        Ok(table) => Some(Found::Table(Table { repeats: self.pass_over(repeats), ..table })),
                         Err(defect) => {
                             // The copy below may have been written to.
                             self.at_hand = self.level;
@@ -223,13 +234,19 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         };
         let Some(page) = frame.lent.or(self.copies.get(depth)) else { return true };
         let mut leaves = 0u64;
+        let mut runs = self.statistics.runs;
         let mut go_on = true;
         while let Some(index) = frame.presence.next(page, frame.next, frame.last, shape.present) {
+            // The end of the budget is for `advance` to tell.
+            if runs >= self.budget.runs {
+                break;
+            }
             let raw = page.word(index);
             let Entry::Leaf(_) = self.format.decode(shape, raw) else { break };
             let permissions = frame.permissions & self.format.permissions(raw);
             let Some(run) = leaf_run(&self.format, shape, self.level, frame, page, index, permissions) else { break };
             leaves = leaves.wrapping_add(run.len() as u64);
+            runs = runs.wrapping_add(1);
             frame.next = index.wrapping_add(run.len());
             go_on = visit(&run);
             if !go_on {
@@ -237,6 +254,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             }
         }
         self.statistics.leaves = self.statistics.leaves.wrapping_add(leaves);
+        self.statistics.runs = runs;
         go_on
     }
 
@@ -265,26 +283,24 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         let (Some(shape), Some(copy)) = (self.format.levels().get(depth), self.copies.get_mut(depth)) else {
             return Err(Defect::NoSuchLevel { level });
         };
-        let addr = locate.locate(self.reader, addr, &mut self.statistics, self.max_tables, copy)?;
+        let addr = locate.locate(self.reader, addr, &mut self.statistics, &self.budget, copy)?;
         for ancestor in level.wrapping_add(1)..=self.top {
             if self.frames.get(place(ancestor)).is_some_and(|frame| frame.table == addr) {
                 return Err(Defect::Loop { table: addr, level: ancestor });
             }
         }
-        if self.statistics.tables >= self.max_tables {
-            return Err(Defect::Budget { tables: self.max_tables });
-        }
+        self.budget.allows_table(&self.statistics)?;
         let lent = self.statistics.fetch(self.reader, addr, copy).map_err(Defect::Unreadable)?;
         let (next, last) = window(shape, base, self.from, self.last);
         let Some(frame) = self.frames.get_mut(depth) else { return Err(Defect::NoSuchLevel { level }) };
         *frame = Frame { lent, table: addr, permissions, base, next, last, presence: Presence::UNKNOWN };
         (self.level, self.at_hand) = (level, level);
-        Ok(Table { addr, level, iova: Iova(base) })
+        Ok(Table { addr, level, iova: Iova(base), repeats: 0 })
     }
 
     fn malformed(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Found> {
         let malformed = self.judge(index, raw, defect)?;
-        if let Defect::Budget { .. } = defect {
+        if let Defect::Budget(_) = defect {
             self.level = 0;
         }
         Some(Found::Malformed(malformed))
@@ -303,6 +319,20 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         };
         self.statistics.faults = self.statistics.faults.wrapping_add(1);
         Some(malformed)
+    }
+
+    /// Leaves out as many entries of the table above, which is returned.
+    fn pass_over(&mut self, entries: u16) -> u16 {
+        if let Some(frame) = self.frames.get_mut(usize::from(self.level)) {
+            frame.next = frame.next.wrapping_add(entries.into());
+        }
+        entries
+    }
+
+    /// Whether all of the table that the cursor stands in is looked at.
+    pub(crate) fn sees_all(&self) -> bool {
+        let entries = self.shape(self.level).map(Level::entries);
+        self.frame(self.level).is_some_and(|frame| frame.next == 0 && entries == frame.last.checked_add(1))
     }
 
     fn pop(&mut self) {

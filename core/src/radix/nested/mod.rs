@@ -8,7 +8,7 @@ pub use translate::{NestedRefusal, translate_nested};
 
 use super::item::{Extent, Found};
 use super::locate::Through;
-use super::{Cursor, Defect, Format, Malformed, Run, Statistics, Table, TableScratch};
+use super::{Budget, Cursor, Defect, Format, Malformed, Run, Statistics, Table, TableScratch};
 use crate::address::{Iova, IovaRange, PhysAddr};
 use crate::memory::PhysReader;
 use stretch::Stretch;
@@ -78,7 +78,7 @@ pub(crate) struct NestedExtent {
 ///   continue each other. What it does not map is like an absent entry.
 /// * A page is yielded whole if it overlaps the window, however large the leaves are.
 ///
-/// There is one budget of tables for both trees. All pages read count: tables of the outer tree, tables of the inner
+/// There is one budget for both trees. All pages read count: tables of the outer tree, tables of the inner
 /// tree that are walked, and those that are read on the way to an outer table, which the inner tree has to locate.
 #[derive(Debug)]
 pub struct Nested<'m, R: ?Sized, O, I> {
@@ -111,10 +111,16 @@ impl<'m, R: PhysReader + ?Sized, O: Format, I: Format> Nested<'m, R, O, I> {
         }
     }
 
-    /// Sets how many tables may be visited, of both trees and all starts taken together.
-    pub fn set_max_tables(&mut self, max_tables: u64) {
-        self.outer.set_max_tables(max_tables);
-        self.inner.set_max_tables(max_tables);
+    /// Sets how much may be done, in both trees and all starts taken together.
+    pub fn set_budget(&mut self, budget: Budget) {
+        self.outer.set_budget(budget);
+        self.inner.set_budget(budget);
+    }
+
+    /// From here on, of neighbouring entries of the outer tree that are equal and lead to a table only the first is
+    /// followed: [`Table::repeats`] tells of the others.
+    pub fn fold(&mut self, fold: bool) {
+        self.outer.fold(fold);
     }
 
     /// What has been done so far, in both trees and all starts taken together.
@@ -139,6 +145,8 @@ impl<'m, R: PhysReader + ?Sized, O: Format, I: Format> Nested<'m, R, O, I> {
         let through = Through { format: &inner_format, root: inner_root, input_bits };
         let table = self.outer.start_by(&through, format, root, window)?;
         self.hand_over(Stage::Inner);
+        // Each stretch that leads into the inner tree is looked up for itself.
+        self.inner.fold(false);
         self.inner.start(inner_format, inner_root, IovaRange::all())?;
         self.root = Some((inner_root, input_bits));
         Ok(table)

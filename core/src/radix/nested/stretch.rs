@@ -72,7 +72,7 @@ impl<R: PhysReader + ?Sized, O: Format, I: Format> Nested<'_, R, O, I> {
                 Some(Found::Table(_)) => {}
                 Some(Found::Malformed(mut malformed)) => {
                     malformed.iova = Iova(malformed.iova.0.max(stretch.first).wrapping_add(stretch.shift));
-                    if let Defect::Budget { .. } = malformed.defect {
+                    if let Defect::Budget(_) = malformed.defect {
                         self.end();
                     }
                     return Some(NestedFound::Malformed(Stage::Inner, malformed));

@@ -3,12 +3,13 @@
 use super::Copying;
 use iopt::coalesce::{DeviceRange, DeviceRanges, Join};
 use iopt::memory::{Page, Slot, SparseMemory, Word};
+use iopt::radix::Budget;
 use iopt::vtd::{Cause, Device, Rtaddr, Unit};
 use iopt::walk::{Scratch, Step};
 use iopt::{Access, Iova, PhysAddr, Requester};
 
 /// More tables than this are not walked, whatever the bytes say.
-const BUDGET: u64 = 2000;
+const BUDGET: Budget = Budget { tables: 2000, ..Budget::UNLIMITED };
 
 /// More faults than this are not printed: hostile tables have a million, all much alike.
 const PRINTED: usize = 500;
@@ -41,7 +42,7 @@ pub fn check_bytes(bytes: &[u8]) {
 
 fn check_unit(unit: &Unit, memory: &SparseMemory<'_>) {
     let mut scratch = Box::new(Scratch::new());
-    let mut walk = unit.walk(memory, &mut scratch).max_tables(BUDGET);
+    let mut walk = unit.walk(memory, &mut scratch).budget(BUDGET);
     let mut devices = Vec::new();
     let (mut leaves, mut faults) = (0, 0);
     while let Some(step) = walk.next() {
@@ -52,18 +53,18 @@ fn check_unit(unit: &Unit, memory: &SparseMemory<'_>) {
                 faults += 1;
                 assert!(faults > PRINTED || !fault.to_string().is_empty());
             }
-            Step::Table(_) => {}
+            Step::Table(_) | Step::Shared(_) => {}
         }
     }
     let statistics = walk.statistics();
-    assert!(statistics.tables <= BUDGET);
+    assert!(statistics.tables <= BUDGET.tables);
     assert_eq!(statistics.leaves, leaves);
     assert_eq!((statistics.pages_read, statistics.bytes_lent), (0, statistics.tables * 4096));
 
     let copying = Copying::new(memory);
     let mut scratch_two = Box::new(Scratch::new());
-    let lent = DeviceRanges::new(unit.walk(memory, &mut scratch).max_tables(BUDGET), Join::Both);
-    let copied = DeviceRanges::new(unit.walk(&copying, &mut scratch_two).max_tables(BUDGET), Join::Both);
+    let lent = DeviceRanges::new(unit.walk(memory, &mut scratch).budget(BUDGET), Join::Both);
+    let copied = DeviceRanges::new(unit.walk(&copying, &mut scratch_two).budget(BUDGET), Join::Both);
     let (mut last, mut copy) = (None, Page::ZERO);
     let mut exhausted = false;
     for (lent, copied) in lent.zip(copied).take(20_000) {
@@ -81,10 +82,10 @@ fn check_unit(unit: &Unit, memory: &SparseMemory<'_>) {
                     check_translation(unit, memory, (device, &range), iova, access, &mut copy);
                 }
             }
-            Err(fault) => exhausted |= matches!(fault.cause, Cause::Budget { .. }),
+            Err(fault) => exhausted |= matches!(fault.cause, Cause::Budget(_)),
         }
     }
-    assert!(exhausted || statistics.tables < BUDGET || leaves > 0 || devices.len() < 65536);
+    assert!(exhausted || statistics.tables < BUDGET.tables || leaves > 0 || devices.len() < 65536);
 }
 
 fn check_translation(

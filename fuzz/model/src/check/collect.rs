@@ -31,7 +31,9 @@ pub enum OnTheWay {
 pub struct Collector {
     pub seen: Vec<Seen>,
     pub way: Vec<OnTheWay>,
-    /// How many leaves the runs had, usable or not.
+    /// How many runs there were.
+    pub runs: u64,
+    /// How many leaves they had, usable or not.
     pub yielded: u64,
     joins: Option<[Coalescer; 2]>,
 }
@@ -74,6 +76,7 @@ impl Visitor for Collector {
     fn run(&mut self, run: &Run<'_>) -> Flow {
         let seen = self.seen.last_mut().expect("a device comes before its leaves");
         assert!(run.len() > 0 && run.linear > 0 && run.linear <= run.len());
+        self.runs += 1;
         self.yielded += run.len() as u64;
         let leaves: Vec<Leaf> = run.leaves().map(|leaf| twin_leaf(&leaf, run.attributes)).collect();
         let ends = (leaves[0].iova, leaves.last().unwrap().iova + (run.page_size() - 1));

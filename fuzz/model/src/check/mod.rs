@@ -8,6 +8,7 @@ mod copy;
 mod dmar;
 pub mod image;
 mod interrupts;
+mod memo;
 mod motion;
 mod torn;
 mod translate;
@@ -48,6 +49,7 @@ pub fn check_unit(built: &Built, memory: &SparseMemory<'_>) {
     let unit = unit(built);
     let found = walk::check(built, &unit, memory);
     motion::check(&unit, memory, &found);
+    memo::check(&unit, memory);
     translate::check(built, &unit, memory, &found.seen);
     copy::check(built, &unit, memory, &found);
 }

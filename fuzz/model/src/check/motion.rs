@@ -222,7 +222,7 @@ fn check_unit_window(unit: &Unit, memory: &SparseMemory<'_>, found: &Collector, 
                 // What is wrong with RID_PASID concerns no PASID.
                 assert_eq!(inside, if fault.place.pasid == seen.device.pasid { Some(true) } else { None }, "{fault}");
             }
-            Step::Run(_) | Step::Table(_) => {}
+            Step::Run(_) | Step::Table(_) | Step::Shared(_) => {}
         }
     }
     let inside = |leaf: &&Leaf| leaf.iova <= window.last().0 && leaf.iova + (leaf.size - 1) >= window.first().0;

@@ -1,12 +1,12 @@
 //! The whole walk against the twin: devices, leaves, faults, ranges.
 
-use super::collect::{Collector, Seen, collect, fault_step};
+use super::collect::{Collector, OnTheWay, Seen, collect, fault_step};
 use super::{Copying, way};
 use crate::program::Built;
 use crate::twin::{self, Bad, Range, Space, Stage, Tables, Twin};
 use iopt::coalesce::{DeviceRange, DeviceRanges, Join, MappedRange};
 use iopt::memory::{PhysReader, SparseMemory};
-use iopt::radix::Statistics;
+use iopt::radix::{Bound, Budget, Statistics};
 use iopt::vtd::{AddressSpace, Cause, Fault, Structure, Unit};
 use iopt::walk::Scratch;
 use iopt::{IovaRange, Pasid, SourceId};
@@ -23,7 +23,7 @@ pub fn check(built: &Built, unit: &Unit, memory: &SparseMemory<'_>) -> Collector
     check_statistics(&found, &statistics);
     check_iterators(unit, memory, &found);
     check_copying(unit, memory, &found, &statistics);
-    check_budget(unit, memory, &statistics);
+    check_budget(unit, memory, &found, &statistics);
     found
 }
 
@@ -125,6 +125,8 @@ fn check_statistics(found: &Collector, statistics: &Statistics) {
     assert_eq!(statistics.bytes_lent, statistics.tables * 4096);
     let page_tables: usize = found.seen.iter().map(|seen| seen.tables.len()).sum();
     assert!(statistics.tables >= page_tables as u64);
+    assert!(statistics.runs >= found.runs && statistics.reads >= statistics.tables);
+    assert!(statistics.reads - statistics.tables <= statistics.faults, "a read that fails is told");
 }
 
 /// The pulled ranges are the pushed ones, and each fault stands where its address belongs.
@@ -180,6 +182,7 @@ fn check_copying(unit: &Unit, memory: &SparseMemory<'_>, lent: &Collector, stati
         *visits.entry(table.addr.0).or_default() += 1;
     }
     let reads = copying.reads.into_inner();
+    assert_eq!(counts.reads, reads.values().sum::<u64>());
     // Any other table can be a page table as well, and then it is read more often.
     let others = statistics.tables - visits.values().sum::<u64>();
     for (addr, visits) in visits {
@@ -191,18 +194,62 @@ fn check_copying(unit: &Unit, memory: &SparseMemory<'_>, lent: &Collector, stati
 }
 
 /// A walk with a budget does no more than that, says so, and finds the same up to there.
-fn check_budget(unit: &Unit, memory: &SparseMemory<'_>, whole: &Statistics) {
-    for budget in [0, 1, 2, 4, whole.tables / 2, whole.tables.saturating_sub(1), whole.tables] {
+fn check_budget(unit: &Unit, memory: &SparseMemory<'_>, whole: &Collector, all: &Statistics) {
+    let unlimited = Budget::UNLIMITED;
+    check_bound(
+        unit,
+        memory,
+        whole,
+        all,
+        |done| done.tables,
+        |tables| (Budget { tables, ..unlimited }, Bound::Tables(tables)),
+    );
+    check_bound(unit, memory, whole, all, |done| done.runs, |runs| (Budget { runs, ..unlimited }, Bound::Runs(runs)));
+    check_bound(
+        unit,
+        memory,
+        whole,
+        all,
+        |done| done.reads,
+        |reads| (Budget { reads, ..unlimited }, Bound::Reads(reads)),
+    );
+}
+
+fn check_bound(
+    unit: &Unit,
+    memory: &SparseMemory<'_>,
+    whole: &Collector,
+    all: &Statistics,
+    done: impl Fn(&Statistics) -> u64,
+    budget: impl Fn(u64) -> (Budget, Bound),
+) {
+    let needed = done(all);
+    for allowed in [0, 1, 2, 4, needed / 2, needed.saturating_sub(1), needed] {
+        let (budget, bound) = budget(allowed);
         let mut scratch = Box::new(Scratch::new());
         let mut collector = Collector::default();
-        let mut walk = unit.walk(memory, &mut scratch).max_tables(budget);
+        let mut walk = unit.walk(memory, &mut scratch).budget(budget);
         walk.visit(&mut collector);
-        assert!(walk.statistics().tables <= budget);
-        let exhausted = collector.faults().filter(|fault| fault.cause == Cause::Budget { tables: budget }).count();
+        assert!(walk.next().is_none(), "{bound:?}");
+        let statistics = walk.statistics();
+        assert!(done(&statistics) <= allowed, "{bound:?}");
+        let exhausted = collector.faults().filter(|fault| fault.cause == Cause::Budget(bound)).count();
         // A budget that is exactly enough may still run out at a table that is not there.
-        assert!(if exhausted == 0 { walk.statistics() == *whole } else { budget <= whole.tables }, "budget {budget}");
-        assert!(exhausted == 1 || budget >= whole.tables, "budget {budget}");
-        assert!(exhausted <= 1);
+        assert!(if exhausted == 0 { statistics == *all } else { allowed <= needed }, "{bound:?}");
+        assert!(exhausted == 1 || exhausted == 0 && allowed >= needed, "{bound:?}");
+        check_cut(&collector, whole);
+    }
+}
+
+/// What was found before the budget was used up is the beginning of the whole.
+fn check_cut(cut: &Collector, whole: &Collector) {
+    let told = |fault: &Fault| !matches!(fault.cause, Cause::Budget(_));
+    let way: Vec<_> = cut.way.iter().filter(|item| !matches!(item, OnTheWay::Fault(fault) if !told(fault))).collect();
+    assert!(way.len() <= whole.way.len() && way.iter().copied().eq(&whole.way[..way.len()]));
+    for (cut, whole) in cut.seen.iter().zip(&whole.seen) {
+        let faults: Vec<_> = cut.faults.iter().copied().filter(told).collect();
+        assert!(whole.faults.starts_with(&faults), "{:?}", cut.device);
+        assert!(whole.tables.starts_with(&cut.tables) && whole.leaves.starts_with(&cut.leaves), "{:?}", cut.device);
     }
 }
 

@@ -3,12 +3,13 @@
 use super::{LOOKED_AT, one_line};
 use iopt::coalesce::{DeviceRanges, Join};
 use iopt::memory::{Page, PhysReader, ReadErrorKind};
+use iopt::radix::Budget;
 use iopt::vtd::{Rtaddr, Unit};
 use iopt::walk::Scratch;
 use iopt::{PhysAddr, PhysRange};
 
 /// More tables than this are not walked.
-const TABLES: u64 = 24;
+const BUDGET: Budget = Budget { tables: 24, ..Budget::UNLIMITED };
 
 /// Ranges come in order, and have the pages that can be read: all of them if `every` is true, as it is where pages are
 /// not stored one by one.
@@ -64,11 +65,11 @@ fn check_walk<R: PhysReader>(reader: &R) {
     for (root, mode) in [Some(first), second].into_iter().flatten().zip([0, 1 << 10]) {
         let root = Rtaddr(root.first().0 & !0xfff | mode);
         let unit = Unit::new(root).expect("a mode that is walked");
-        let walk = unit.walk(reader, &mut scratch).max_tables(TABLES);
+        let walk = unit.walk(reader, &mut scratch).budget(BUDGET);
         let found = DeviceRanges::new(walk, Join::Both).inspect(|range| {
             range.as_ref().inspect_err(|fault| one_line(fault)).ok();
         });
         // An entry of a table gives one range or fault; one of a context table, a device with a table of its own.
-        assert!(found.count() as u64 <= (TABLES + 2) * 1024);
+        assert!(found.count() as u64 <= (BUDGET.tables + 2) * 1024);
     }
 }

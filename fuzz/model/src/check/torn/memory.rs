@@ -58,6 +58,11 @@ impl<'o> Changing<'o> {
         self.delivered.borrow()[from..].to_vec()
     }
 
+    /// How many pages were asked for.
+    pub fn asked(&self) -> u64 {
+        self.asked.get()
+    }
+
     /// How many pages were read.
     pub fn reads(&self) -> usize {
         self.delivered.borrow().len()

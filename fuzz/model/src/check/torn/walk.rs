@@ -4,14 +4,14 @@ use super::memory::{Change, Changing};
 use super::{World, words};
 use crate::twin::bits::{self, ADDRESS};
 use iopt::memory::Page;
-use iopt::radix::{Run, Statistics, Table};
+use iopt::radix::{Budget, Run, Statistics, Table};
 use iopt::vtd::{AddressSpace, Cause, Device, Fault};
-use iopt::walk::{Flow, Scratch, Step, Visitor};
+use iopt::walk::{Flow, MemoSlot, Met, Scratch, Shared, Step, Visitor};
 use iopt::{Iova, IovaRange, PhysAddr};
 use std::rc::Rc;
 
-/// More tables than this are not walked: they can be turned into endless ones.
-const BUDGET: u64 = 1500;
+/// More than this is not walked: tables can be turned into endless ones.
+const BUDGET: Budget = Budget { tables: 1500, runs: 20_000, reads: 1600 };
 
 /// What a walk came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,7 @@ enum Event {
     /// The addresses of a run, and how many of them some request may use.
     Run(IovaRange, u64, (PhysAddr, u8, u16)),
     Fault(Fault),
+    Shared,
 }
 
 /// A table that the walk is in, as it was read.
@@ -37,6 +38,8 @@ struct Witness<'r> {
     seen: usize,
     device: Option<Device>,
     path: Vec<Level>,
+    /// Tables that were read, and their levels.
+    met: Vec<(Met, u8)>,
     /// The last address that was yielded of the device.
     last: Option<Iova>,
     events: Vec<Event>,
@@ -45,7 +48,17 @@ struct Witness<'r> {
 
 impl<'r> Witness<'r> {
     fn new(reader: &'r Changing<'r>, scalable: bool) -> Self {
-        Self { scalable, reader, seen: 0, device: None, path: vec![], last: None, events: vec![], leaves: 0 }
+        Self {
+            scalable,
+            reader,
+            seen: 0,
+            device: None,
+            path: vec![],
+            met: vec![],
+            last: None,
+            events: vec![],
+            leaves: 0,
+        }
     }
 
     fn space(&self) -> &AddressSpace {
@@ -63,6 +76,19 @@ impl<'r> Witness<'r> {
         assert!(!self.is_single() || new.len() == 1, "{table:?} is fetched once");
         let pages: Vec<_> = new.into_iter().filter(|(addr, _)| *addr == table.addr.page().0).map(|new| new.1).collect();
         assert!(!pages.is_empty(), "{table:?} was not read");
+        self.check_place(table);
+        self.met.push((self.met(table), table.level));
+        assert!(table.level >= 1 && self.last.is_none_or(|last| last < table.iova), "{table:?}");
+        self.path.push(Level { table: *table, pages });
+    }
+
+    fn met(&self, table: &Table) -> Met {
+        let device = self.device.as_ref().expect("a device comes before its tables");
+        Met { source_id: device.source_id, pasid: device.pasid, iova: table.iova }
+    }
+
+    /// It is led to by the table that the walk is in, and a level below it.
+    fn check_place(&mut self, table: &Table) {
         self.path.retain(|above| above.table.level > table.level);
         match self.path.last() {
             None => {
@@ -85,8 +111,14 @@ impl<'r> Witness<'r> {
                 assert!(is_inside(&parent.table, table.iova), "{table:?}");
             }
         }
-        assert!(table.level >= 1 && self.last.is_none_or(|last| last < table.iova), "{table:?}");
-        self.path.push(Level { table: *table, pages });
+    }
+
+    /// It is not read again, and whoever came to it first did so before.
+    fn check_shared(&mut self, shared: &Shared) {
+        self.seen = self.reader.reads();
+        self.check_place(&shared.table);
+        assert!(self.met.contains(&(shared.with, shared.table.level)), "{shared:?}");
+        assert!(self.last.is_none_or(|last| last < shared.table.iova), "{shared:?}");
     }
 
     fn check_run(&mut self, run: &Run<'_>) {
@@ -145,6 +177,10 @@ impl<'r> Witness<'r> {
                 let bytes = if usable { run.len() as u64 * run.page_size() } else { 0 };
                 Event::Run(run.iova_range(), bytes, (run.table, run.level, run.index))
             }
+            Step::Shared(shared) => {
+                self.check_shared(shared);
+                Event::Shared
+            }
             Step::Fault(fault) => {
                 self.check_fault(fault);
                 Event::Fault(*fault)
@@ -156,7 +192,9 @@ impl<'r> Witness<'r> {
     fn end(self, statistics: &Statistics) -> Vec<Event> {
         let reads = self.reader.reads() as u64;
         assert_eq!((statistics.tables, statistics.pages_read), (reads, reads), "each table is fetched once");
-        assert!(reads <= BUDGET);
+        assert_eq!(statistics.reads, self.reader.asked());
+        let Budget { tables, runs, reads } = BUDGET;
+        assert!(statistics.tables <= tables && statistics.runs <= runs && statistics.reads <= reads, "{statistics:?}");
         assert_eq!(statistics.leaves, self.leaves);
         self.events
     }
@@ -194,12 +232,12 @@ fn is_inside(table: &Table, iova: Iova) -> bool {
     span.contains(iova) || table.iova == Iova(0) && iova.0 & sign == sign
 }
 
-/// Walks a memory that changes in this way: pulled, pushed and as ranges. Tells how many pages were read.
+/// Walks a memory that changes in this way: pulled, pushed, as ranges, and with a memo. Tells how many pages were read.
 pub fn check(world: &World<'_>, change: Change) -> usize {
     let mut scratch = Box::new(Scratch::new());
     let reader = world.changing(change);
     let mut witness = Witness::new(&reader, world.unit.is_scalable());
-    let mut walk = world.unit.walk(&reader, &mut scratch).max_tables(BUDGET);
+    let mut walk = world.unit.walk(&reader, &mut scratch).budget(BUDGET);
     while let Some(step) = walk.next() {
         witness.step(&step);
     }
@@ -208,17 +246,25 @@ pub fn check(world: &World<'_>, change: Change) -> usize {
 
     let reader = world.changing(change);
     let mut witness = Witness::new(&reader, world.unit.is_scalable());
-    let mut walk = world.unit.walk(&reader, &mut scratch).max_tables(BUDGET);
+    let mut walk = world.unit.walk(&reader, &mut scratch).budget(BUDGET);
     walk.visit(&mut witness);
     assert!(witness.end(&walk.statistics()) == pulled, "what is pushed is what is pulled");
     check_ranges(world, change, &pulled);
+
+    let (reader, mut slots) = (world.changing(change), vec![MemoSlot::EMPTY; 64]);
+    let mut witness = Witness::new(&reader, world.unit.is_scalable());
+    let mut walk = world.unit.walk(&reader, &mut scratch).budget(BUDGET).memo(&mut slots);
+    while let Some(step) = walk.next() {
+        witness.step(&step);
+    }
+    witness.end(&walk.statistics());
     reads
 }
 
 /// Ranges ascend and are whole pages, and they are the leaves that were yielded.
 fn check_ranges(world: &World<'_>, change: Change, events: &[Event]) {
     let (reader, mut scratch) = (world.changing(change), Box::new(Scratch::new()));
-    let walk = world.unit.walk(&reader, &mut scratch).max_tables(BUDGET);
+    let walk = world.unit.walk(&reader, &mut scratch).budget(BUDGET);
     let (mut last, mut bytes, mut faults) = (None, 0, Vec::new());
     for found in iopt::coalesce::DeviceRanges::new(walk, iopt::coalesce::Join::Both) {
         match found {
@@ -237,6 +283,6 @@ fn check_ranges(world: &World<'_>, change: Change, events: &[Event]) {
     assert_eq!(bytes, yielded.sum(), "ranges are the leaves");
     let told = events.iter().filter_map(|event| if let Event::Fault(fault) = event { Some(*fault) } else { None });
     assert!(told.eq(faults.iter().copied()), "{faults:?}");
-    let ends = |fault: &Fault| matches!(fault.cause, Cause::Budget { .. });
+    let ends = |fault: &Fault| matches!(fault.cause, Cause::Budget(_));
     assert!(faults.iter().rev().skip(1).all(|fault| !ends(fault)), "a budget ends the walk");
 }
