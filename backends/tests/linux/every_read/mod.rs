@@ -3,6 +3,7 @@
 
 mod copies;
 mod interrupts;
+mod memo;
 mod ranges;
 mod stream;
 mod translations;

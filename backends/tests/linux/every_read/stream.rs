@@ -8,6 +8,7 @@ use iopt::radix::{Run, Table};
 use iopt::vtd::{Device, Fault, Place, Structure};
 use iopt::walk::{Scratch, Step};
 use iopt::{Iova, Permissions, PhysAddr};
+use std::collections::BTreeSet;
 
 /// What comes next in a walk.
 pub enum Item {
@@ -74,7 +75,7 @@ pub struct Torn<'s> {
     pub read: usize,
     pub kind: ReadErrorKind,
     before: &'s [(u8, Item)],
-    fault: Fault,
+    pub fault: Fault,
     after: &'s [(u8, Item)],
 }
 
@@ -114,6 +115,23 @@ impl Stream {
         }
         assert!(broken.asked().is_empty() && upper.next().is_none(), "{}: the last table has a device", way.name);
         Self(items)
+    }
+
+    /// The page tables that a walk comes to that never gets the page at `lost`, with their levels.
+    pub fn tables_without(&self, lost: PhysAddr) -> BTreeSet<(PhysAddr, u8)> {
+        let (mut tables, mut lost_at) = (BTreeSet::new(), None);
+        for (depth, item) in &self.0 {
+            if lost_at.is_some_and(|lost_at| *depth > lost_at) {
+                continue;
+            }
+            lost_at = None;
+            match item {
+                Item::Read(addr, _) if *addr == lost => lost_at = Some(*depth),
+                Item::Table(table) => tables.extend([(table.addr, table.level)]),
+                _ => {}
+            }
+        }
+        tables
     }
 
     /// What a walk comes to if a read fails, for each of them.
