@@ -47,7 +47,7 @@
 //!
 //! The memory is taken to be hostile, or torn by the crash that left it behind. No input makes iopt panic,
 //! recurse, allocate, or read what the [`PhysReader`](memory::PhysReader) does not have. Work is bounded by a
-//! budget of tables. An entry is fetched once and judged from that copy. What can't be followed is told with
+//! [`Budget`](radix::Budget), also where none is given; SECURITY.md has the bounds of each operation. An entry is fetched once and judged from that copy. What can't be followed is told with
 //! its place, and the rest is walked.
 //!
 //! The crate is `no_std`, needs no allocator, and has no unsafe code.

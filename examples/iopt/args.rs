@@ -56,12 +56,15 @@ pub struct Common {
     /// How many table pages the walk of a unit may visit; a single translation needs no limit
     #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().tables)]
     pub max_tables: u64,
-    /// How many runs of neighbouring leaves the walk of a unit may find; copy is bounded by its tables
+    /// How many runs of neighbouring leaves the walk of a unit may find
     #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().runs)]
     pub max_runs: u64,
-    /// How many pages the walk of a unit may ask the image for, whether it has them or not; not for copy
+    /// How many pages the walk of a unit may ask the image for, whether it has them or not
     #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().reads)]
     pub max_reads: u64,
+    /// How many entries that can't be followed the walk of a unit may tell
+    #[arg(long, value_name = "N", global = true, default_value_t = Budget::default().faults)]
+    pub max_faults: u64,
     /// Write what was done as one JSON object to stderr at the end
     ///
     /// tables: table pages visited; leaves: leaves met (translate: translations that ended at one);
@@ -99,7 +102,7 @@ pub struct Common {
 impl Common {
     /// How much the walk of a unit may do.
     pub fn budget(&self) -> Budget {
-        Budget { tables: self.max_tables, runs: self.max_runs, reads: self.max_reads }
+        Budget { tables: self.max_tables, runs: self.max_runs, reads: self.max_reads, faults: self.max_faults }
     }
 }
 

@@ -132,8 +132,9 @@ fn adopted_page_tables_stay_where_they_are() {
             let is_scalable = number(&unit["old_root"]) & 0xc00 != 0;
             let table = |device: &Value| {
                 let source = device["source_id"].as_str().unwrap();
-                let half = u8::from_str_radix(&source[3..5], 16).unwrap() >> 4;
-                (source[..2].to_owned(), half & u8::from(is_scalable))
+                let (bus, device) = source.split_once(':').unwrap();
+                let half = u8::from_str_radix(device.get(..2).unwrap(), 16).unwrap() >> 4;
+                (bus.to_owned(), half & u8::from(is_scalable))
             };
             let own = devices.iter().filter(|device| device["unit"] == unit["unit"]);
             let mut tables: Vec<_> = own.map(table).collect();

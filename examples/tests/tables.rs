@@ -23,7 +23,7 @@ fn malformed_entries_stand_in_their_place() {
     // The first page of 00:08.0 gets a reserved bit: bit 7 of a level 1 entry is ignored, address bits are not.
     let sample = Sample::new();
     let path = iopt_line("translate 00:08.0 0x5000 r --json").json()[0]["path"].clone();
-    let table = u64::from_str_radix(&path[4]["table"].as_str().unwrap()[2..], 16).unwrap();
+    let table = u64::from_str_radix(path[4]["table"].as_str().unwrap().strip_prefix("0x").unwrap(), 16).unwrap();
     let index = path[4]["index"].as_u64().unwrap();
     let entry = sample.word(table + 8 * index);
     let image = sample.with(table + 8 * index, entry | 1 << 50).save();

@@ -16,7 +16,7 @@ fn header() -> Vec<u8> {
 }
 
 fn record(offset: usize, bytes: &[u8]) -> Vec<u8> {
-    [&(offset as i64).to_be_bytes()[..], &(bytes.len() as i64).to_be_bytes(), bytes].concat()
+    [&(offset as u64).to_be_bytes()[..], &(bytes.len() as u64).to_be_bytes(), bytes].concat()
 }
 
 fn stream(records: &[Vec<u8>]) -> Vec<u8> {

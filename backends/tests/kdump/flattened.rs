@@ -16,8 +16,8 @@ pub fn header() -> Vec<u8> {
 }
 
 pub fn record(stream: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    stream.extend((offset as i64).to_be_bytes());
-    stream.extend((bytes.len() as i64).to_be_bytes());
+    stream.extend((offset as u64).to_be_bytes());
+    stream.extend((bytes.len() as u64).to_be_bytes());
     stream.extend(bytes);
 }
 

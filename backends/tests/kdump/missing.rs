@@ -141,7 +141,7 @@ fn invalid_gap_of_a_flattened_dump_is_lost_and_its_end_cut_off() {
     let builder = Builder::new().plain([1, 2, 3]);
     let (file, data) = (builder.build(), builder.descriptors() + 3 * 24);
     let record = |at: usize, end: usize| {
-        [&(at as i64).to_be_bytes()[..], &((end - at) as i64).to_be_bytes(), &file[at..end]].concat()
+        [&(at as u64).to_be_bytes()[..], &((end - at) as u64).to_be_bytes(), &file[at..end]].concat()
     };
     let mut stream = b"makedumpfile\0\0\0\0".to_vec();
     stream.extend([1i64.to_be_bytes(), 1i64.to_be_bytes()].concat());

@@ -105,7 +105,8 @@ fn copies_and_adoptions_reserve_what_is_mapped() {
 }
 
 fn source_id(bdf: &str) -> SourceId {
-    let [bus, device, function] = [&bdf[0..2], &bdf[3..5], &bdf[6..]].map(|part| u8::from_str_radix(part, 16).unwrap());
+    let mut parts = bdf.split([':', '.']).map(|part| u8::from_str_radix(part, 16).unwrap());
+    let [bus, device, function] = std::array::from_fn(|_| parts.next().unwrap());
     SourceId::new(bus, device << 3 | function)
 }
 

@@ -70,7 +70,7 @@ impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
 
     /// Takes a table out of the budget.
     pub(super) fn spend(&mut self) -> Result<(), Error> {
-        let tables = self.plan.options.max_tables;
+        let tables = self.plan.options.budget.tables;
         if self.plan.tables >= tables {
             return Err(Error::Budget { unit: self.unit, bound: Bound::Tables(tables) });
         }

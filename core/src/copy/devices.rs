@@ -24,7 +24,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
     /// that lead to it are copied later.
     pub(super) fn devices(&mut self, unit: &Unit, told: Telling<'_>, walk: &mut Scratch) -> Result<(), Error> {
         widths(self.old, self.unit, unit, self.plan, self.memo, walk, told.unread)?;
-        let mut walk = unit.walk(self.old, walk).budget(self.plan.options.budget());
+        let mut walk = unit.walk(self.old, walk).budget(self.plan.options.budget);
         let uses = InUse::new(self.unit, told.iovas);
         let mut devices = Devices { copier: self, unit, uses, unread: told.unread, device: None, failed: None };
         walk.visit(&mut devices);
@@ -175,7 +175,7 @@ fn widths<R: PhysReader + ?Sized>(
     walk: &mut Scratch,
     planned: Option<u64>,
 ) -> Result<(), Error> {
-    let mut walk = unit.walk(old, walk).budget(plan.options.budget());
+    let mut walk = unit.walk(old, walk).budget(plan.options.budget);
     while let Some(step) = walk.next() {
         match step {
             Step::Device(found) => {

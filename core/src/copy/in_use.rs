@@ -116,8 +116,8 @@ impl<'i> InUse<'i> {
     /// Whether another table may be read again, to find what is mapped below it on another path; then it counts as
     /// read.
     pub(super) fn may_reread(&mut self, plan: &Plan) -> bool {
-        let Options { max_tables, max_rereads, .. } = plan.options;
-        let may = self.reread < plan.tables.saturating_add(max_rereads) && self.reread_in_all < max_tables;
+        let Options { budget, max_rereads, .. } = plan.options;
+        let may = self.reread < plan.tables.saturating_add(max_rereads) && self.reread_in_all < budget.tables;
         if may {
             self.reread = self.reread.wrapping_add(1);
             self.reread_in_all = self.reread_in_all.wrapping_add(1);

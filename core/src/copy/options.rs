@@ -45,10 +45,10 @@ pub struct Options {
     pub reserve: Reserve,
     /// The mode that the new kernel wants, if it has a wish: the mode of a unit can't change while devices do DMA.
     pub translation_mode: Option<TranslationMode>,
-    /// How many tables may be read in all, each of which counts once for each level that it is read at. As many again
-    /// may be read for each unit to find its devices and what nested ones of them map, and as many once more of those
-    /// that are read [again](Self::max_rereads).
-    pub max_tables: u64,
+    /// How many [tables](Budget::tables) may be read in all, each of which counts once for each level that it is read
+    /// at. As many again may be read of those that are read [again](Self::max_rereads). To find the devices of each unit
+    /// and what nested ones of them map is a walk of its own, with this budget.
+    pub budget: Budget,
     /// How many tables that were met on another path already may be read again for each page table of a domain, to find
     /// what it maps through them, beyond as many as there are tables. What is mapped behind further ones is [reserved
     /// as a whole](super::Problem::Coarse): the paths through a few tables that share the tables below can be more than
@@ -63,15 +63,8 @@ impl Default for Options {
             partial: Partial::Refuse,
             reserve: Reserve::Ranges,
             translation_mode: None,
-            max_tables: Budget::default().tables,
+            budget: Budget::default(),
             max_rereads: 1 << 18,
         }
-    }
-}
-
-impl Options {
-    /// How much each walk to the devices may do: an allowance of tables is one of runs and reads as well.
-    pub(super) fn budget(&self) -> Budget {
-        Budget { tables: self.max_tables, ..Budget::UNLIMITED }
     }
 }

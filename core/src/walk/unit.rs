@@ -68,6 +68,7 @@ pub struct UnitWalk<'m, R: ?Sized> {
     pub(super) stage: Stage,
     pub(super) device: Option<Device>,
     faults: u64,
+    budget: Budget,
     pub(super) window: IovaRange,
     pub(super) memo: Option<Memo<'m>>,
 }
@@ -117,6 +118,7 @@ impl Unit {
             stage: Stage::Device,
             device: None,
             faults: 0,
+            budget: Budget::default(),
             window: IovaRange::all(),
             memo: None,
         }
@@ -156,6 +158,7 @@ impl<'m, R: PhysReader + ?Sized> UnitWalk<'m, R> {
     #[must_use]
     pub fn budget(mut self, budget: Budget) -> Self {
         self.tables.set_budget(budget);
+        self.budget = budget;
         self
     }
 
@@ -372,6 +375,12 @@ impl<'m, R: PhysReader + ?Sized> UnitWalk<'m, R> {
     /// An event, and the end of the walk if the budget is used up.
     #[cold]
     fn fault(&mut self, fault: Fault) -> Event {
+        let fault = match self.budget.bound_faults(self.faults) {
+            Some(bound) if !matches!(fault.cause, Cause::Budget(_)) => {
+                Fault { reason: None, cause: Cause::Budget(bound), ..fault }
+            }
+            _ => fault,
+        };
         if let Cause::Budget(_) = fault.cause {
             self.stage = Stage::Done;
         }

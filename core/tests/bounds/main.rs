@@ -10,7 +10,7 @@ use iopt::radix::{Bound, Budget, Run};
 use iopt::vtd::{Cause, Fault, Structure};
 use iopt::walk::{Flow, Scratch, Step, Visitor};
 use iopt::{Iova, PhysAddr};
-use shapes::{TOP, diamonds, full, memory, unit};
+use shapes::{TOP, diamonds, full, memory, table, unit};
 
 /// What a walk comes to: its faults, and how many leaves and tables.
 fn walk(memory: &SparseMemory<'_>, max_tables: u64) -> (Vec<Fault>, u64, u64) {
@@ -147,4 +147,34 @@ fn a_table_in_a_hole_is_told_with_its_place_and_the_rest_is_walked() {
         (fault.place.table, fault.place.index, fault.place.entry),
         (PhysAddr(TOP), 0, Some(0x9_9003_u64.into()))
     );
+}
+
+/// Two tables that lead to each other: 513 reads of a table are as many as 262,144 loops.
+#[test]
+fn loops_cost_no_reads_and_are_bounded_by_themselves() {
+    let mut slots = vec![Slot::EMPTY; 8];
+    let [one, two] = [table(3, 0), table(3, 1)];
+    let words = [vec![(TOP, one | 3)], full(one, 3, &[two]), full(two, 2, &[one])].concat();
+    let memory = memory(&mut slots, 4, words);
+    for (allowed, told) in [(0, 1), (1, 2), (511, 512), (1 << 18, 1 << 18)] {
+        let mut scratch = Scratch::new();
+        let mut walk = unit().walk(&memory, &mut scratch).budget(Budget { faults: allowed, ..Budget::default() });
+        let mut faults = Vec::new();
+        while let Some(step) = walk.next() {
+            faults.extend(if let Step::Fault(fault) = step { Some(fault) } else { None });
+        }
+        assert_eq!((faults.len(), walk.statistics().faults), (told, told as u64));
+        let (last, others) = faults.split_last().expect("there are some");
+        assert!(others.iter().all(|fault| fault.cause == Cause::Loop { table: PhysAddr(one), level: 3 }));
+        assert_eq!(last.cause == Cause::Budget(Bound::Faults(allowed)), allowed < 1 << 18, "{last}");
+    }
+}
+
+/// What SECURITY.md says that a walk and a copy are given, in bytes.
+#[test]
+fn what_is_kept_has_the_size_that_is_stated() {
+    use iopt::{copy, walk};
+    assert_eq!((size_of::<Scratch>(), size_of::<walk::MemoSlot>()), (64 << 10, 40));
+    assert_eq!((size_of::<copy::Room>(), size_of::<copy::MemoSlot>()), (104 << 10, 24));
+    assert!(size_of::<walk::UnitWalk<'_, SparseMemory<'_>>>() <= 4 << 10);
 }

@@ -7,6 +7,7 @@ use crate::rows::{OTHER_ENTRY, scalable, words};
 use crate::trial::{ADOPT, COPY, Trial, copy};
 use iopt::Pasid;
 use iopt::copy::{Options, Problem};
+use iopt::radix::Budget;
 
 const FANS: [u64; 9] = [1, 2, 3, 5, 8, 64, 200, 511, 512];
 
@@ -89,7 +90,8 @@ fn in_use(levels: u8, fan: u64) -> impl Iterator<Item = u64> {
 fn the_budget_is_exact() {
     let words = diamonds(4, 2);
     for (max_tables, enough) in [(0, false), (5, false), (6, true)] {
-        let result = Trial::new(&words, &[unit()], &Options { max_tables, ..COPY });
+        let result =
+            Trial::new(&words, &[unit()], &Options { budget: Budget { tables: max_tables, ..COPY.budget }, ..COPY });
         assert_eq!(result.is_ok(), enough, "{max_tables}: {:?}", result.map(|trial| trial.plan));
     }
 }
@@ -217,7 +219,9 @@ fn tables_that_are_read_again_for_many_domains_have_one_budget() {
     let words = words(&tables);
     // Two tables above; of the other three, all are read again for each further domain.
     for (max_tables, coarse) in [(3 * 63, 0), (3 * 63 - 1, 1), (3 * 62, 1), (5, 62)] {
-        let trial = Trial::new(&words, &[unit()], &Options { max_tables, ..COPY }).unwrap();
+        let trial =
+            Trial::new(&words, &[unit()], &Options { budget: Budget { tables: max_tables, ..COPY.budget }, ..COPY })
+                .unwrap();
         let is_coarse = |problem: &&Problem| matches!(problem, Problem::Coarse { .. });
         assert_eq!(trial.problems.iter().filter(is_coarse).count(), coarse, "{max_tables}");
         for domain in 1..=64 {

@@ -6,6 +6,7 @@ use iopt::copy::{
     self, Difference, Error, MemoSlot, Mode, Options, Partial, Plan, Problem, Reserve, Room, Verified, Workspace,
 };
 use iopt::memory::PhysReader;
+use iopt::radix::Budget;
 use iopt::vtd::{Rtaddr, Unit};
 
 pub const COPY: Options = Options {
@@ -13,7 +14,7 @@ pub const COPY: Options = Options {
     partial: Partial::Refuse,
     reserve: Reserve::Ranges,
     translation_mode: None,
-    max_tables: u64::MAX,
+    budget: Budget::UNLIMITED,
     max_rereads: 1 << 10,
 };
 pub const ADOPT: Options = Options { mode: Mode::Adopt, ..COPY };

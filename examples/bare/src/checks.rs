@@ -15,7 +15,7 @@ use iopt::memory::{
 use iopt::radix::{Budget, Cursor, Defect, Inner, Item, MAX_LEVELS, Nested, NestedItem, Run, Table, translate_nested};
 use iopt::vtd::dmar::{Dmar, Doubt, Structure, Unresolved};
 use iopt::vtd::{Bits, Cause, Device, Fault, FaultReason, Irta, Msi, Remapped, Unit};
-use iopt::walk::{Flow, Scratch, Visitor};
+use iopt::walk::{Flow, MemoSlot, Scratch, Step, Visitor};
 use iopt::{Access, Iova, IovaRange, Permissions, PhysAddr, PhysRange, SourceId};
 
 /// The number of the first check that fails, or 0.
@@ -51,6 +51,7 @@ fn first_of<R: PhysReader>(unit: &Unit, memory: &R) -> u8 {
     let failed = (3..).zip(checks).find_map(|(number, passed)| (!passed).then_some(number));
     failed
         .or((!reports(unit, any)).then_some(8))
+        .or((!remembers(unit, memory) || !remembers(unit, any)).then_some(14))
         .or((!interrupts(any)).then_some(10))
         .or((!scalable::walks(any)).then_some(12))
         .or((!copies::copies(any)).then_some(13))
@@ -170,6 +171,22 @@ fn pushes<R: PhysReader + ?Sized>(unit: &Unit, memory: &R) -> bool {
     (count.devices, count.tables, count.leaves, count.ranges, count.faults) == (3, 3, 6, 4, 1)
         && (count.bytes, count.linear, count.span) == (0x4020_4000, 2, 0x7fff_ffff)
         && walk.statistics().tables == 5
+}
+
+/// The same with a memo, which finds nothing that is shared.
+fn remembers<R: PhysReader + ?Sized>(unit: &Unit, memory: &R) -> bool {
+    let (mut scratch, mut memo) = (Scratch::new(), [MemoSlot::EMPTY; 8]);
+    let mut walk = unit.walk(memory, &mut scratch).memo(&mut memo);
+    let (mut tables, mut shared, mut repeats) = (0_u32, 0_u32, 0_usize);
+    while let Some(step) = walk.next() {
+        match step {
+            Step::Table(table) => tables += 1 + u32::from(table.repeats),
+            Step::Shared(_) => shared += 1,
+            Step::Run(run) => repeats = repeats.wrapping_add(run.repeats()),
+            Step::Device(_) | Step::Fault(_) => {}
+        }
+    }
+    (tables, shared, repeats, walk.is_memo_full()) == (3, 0, 0, false)
 }
 
 /// Single requests, as the hardware would answer them.

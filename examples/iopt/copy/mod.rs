@@ -38,7 +38,7 @@ pub fn run(common: &Common, command: &CopyTables, output: &mut Output) -> Result
     let options = Options {
         mode: if command.adopt { Mode::Adopt } else { Mode::Copy },
         partial: Partial::Keep,
-        max_tables: common.max_tables,
+        budget: common.budget(),
         ..Options::default()
     };
     let start = Instant::now();

@@ -163,8 +163,8 @@ pub fn keys(line: &str) -> Vec<String> {
                 text = !text;
                 if text {
                     start = at + 1;
-                } else if depth == 1 && line[at + 1..].starts_with(':') {
-                    keys.push(line[start..at].to_owned());
+                } else if depth == 1 && line.get(at + 1..).unwrap_or_default().starts_with(':') {
+                    keys.push(line.get(start..at).unwrap_or_default().to_owned());
                 }
             }
             '{' | '[' if !text => depth += 1,

@@ -300,7 +300,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
 
     fn malformed(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Found> {
         let malformed = self.judge(index, raw, defect)?;
-        if let Defect::Budget(_) = defect {
+        if let Defect::Budget(_) = malformed.defect {
             self.level = 0;
         }
         Some(Found::Malformed(malformed))
@@ -308,6 +308,7 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
 
     /// What there is to tell about an entry, of the table that the cursor stands in, that can't be followed.
     pub(super) fn judge(&mut self, index: usize, raw: u64, defect: Defect) -> Option<Malformed> {
+        let defect = self.budget.bound_faults(self.statistics.faults).map_or(defect, Defect::Budget);
         let frame = self.frame(self.level)?;
         let malformed = Malformed {
             table: frame.table,

@@ -146,6 +146,9 @@ impl<R: PhysReader + ?Sized, O: Format, I: Format> Nested<'_, R, O, I> {
         let defect = Defect::BeyondInner { addr: PhysAddr(addr), bits: stretch.input_bits };
         let mut malformed = self.outer.judge(index, raw, defect)?;
         malformed.iova = Iova(addr.wrapping_add(stretch.shift));
+        if let Defect::Budget(_) = malformed.defect {
+            self.end();
+        }
         Some(NestedFound::Malformed(Stage::Outer, malformed))
     }
 }

@@ -213,6 +213,17 @@ fn check_budget(unit: &Unit, memory: &SparseMemory<'_>, whole: &Collector, all: 
         |done| done.reads,
         |reads| (Budget { reads, ..unlimited }, Bound::Reads(reads)),
     );
+    // The end is told as a fault too.
+    for faults in [0, 1, 2, all.faults / 2, all.faults.saturating_sub(1), all.faults] {
+        let mut scratch = Box::new(Scratch::new());
+        let mut collector = Collector::default();
+        let mut walk = unit.walk(memory, &mut scratch).budget(Budget { faults, ..unlimited });
+        walk.visit(&mut collector);
+        assert_eq!(walk.statistics().faults, all.faults.min(faults + 1));
+        let ends = collector.faults().filter(|fault| fault.cause == Cause::Budget(Bound::Faults(faults))).count();
+        assert_eq!(ends, usize::from(faults < all.faults));
+        check_cut(&collector, whole);
+    }
 }
 
 fn check_bound(

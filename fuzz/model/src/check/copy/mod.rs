@@ -158,7 +158,7 @@ fn check_reservations(old: &[Old<'_>], made: &Made) {
     assert_eq!(made.iovas.in_use, in_use);
     assert!(made.iovas.widths.keys().eq(mapped.keys()), "each domain is opened");
     assert_eq!((made.plan.devices, made.plan.domains), (devices, mapped.len() as u64));
-    assert_eq!(made.plan.ranges, made.iovas.ranges.values().map(|ranges| ranges.len() as u64).sum());
+    assert_eq!(made.plan.ranges, made.iovas.ranges.values().map(|ranges| ranges.len() as u64).sum::<u64>());
     for (key, mapped) in mapped {
         let reserved = made.iovas.ranges.get(&key).cloned().unwrap_or_default();
         let (reserved, mapped) = (union(reserved), union(mapped));

@@ -5,14 +5,14 @@ use super::memory::Change;
 use crate::check::copy::memory::{New, Pages, place};
 use iopt::copy::{self, MemoSlot, Mode, Options, Partial, Room, Workspace};
 use iopt::memory::{IovaReserver, Page, ReserveError, ReserveErrorKind};
-use iopt::radix::{Entry, Format};
+use iopt::radix::{Budget, Entry, Format};
 use iopt::vtd::{AddressSpace, Cause, Rtaddr, Unit};
 use iopt::walk::{Scratch, Step};
 use iopt::{DomainId, IovaRange, Permissions, PhysAddr, SourceId};
 use std::collections::BTreeSet;
 
 /// Neither is reached in memory that stays as it is; what changes can be endless.
-const MAX_TABLES: u64 = 3000;
+const BUDGET: Budget = Budget { tables: 3000, runs: 100_000, reads: 10_000, faults: 100_000 };
 const MAX_REREADS: u64 = 300;
 
 /// Refuses what is told of a domain that was not opened: the devices of one may turn into those of another.
@@ -57,11 +57,11 @@ pub fn check(world: &World<'_>, change: Change) {
     let (mut memo, mut room) = (vec![MemoSlot::EMPTY; 4096], Box::new(Room::new()));
     let mut work = Workspace::new(&mut memo, &mut room);
     for (mode, partial) in [(Mode::Copy, Partial::Keep), (Mode::Copy, Partial::Refuse), (Mode::Adopt, Partial::Keep)] {
-        let options = Options { mode, partial, max_tables: MAX_TABLES, max_rereads: MAX_REREADS, ..Options::default() };
+        let options = Options { mode, partial, budget: BUDGET, max_rereads: MAX_REREADS, ..Options::default() };
         let (reader, units) = (world.changing(change), [*world.unit]);
         let tell = |_, problem: &copy::Problem| assert!(!problem.to_string().is_empty());
         let Ok(plan) = copy::plan(&reader, &units, &options, &mut work, tell) else { continue };
-        assert!(plan.tables <= MAX_TABLES);
+        assert!(plan.tables <= BUDGET.tables);
         let (mut pages, mut iovas, mut roots) = (Pages::new(first), Iovas::default(), [Rtaddr(0)]);
         let done = plan.execute(&reader, &units, &mut pages, &mut iovas, &mut work, &mut roots);
         let Ok(done) = done else {

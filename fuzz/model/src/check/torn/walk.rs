@@ -11,7 +11,7 @@ use iopt::{Iova, IovaRange, PhysAddr};
 use std::rc::Rc;
 
 /// More than this is not walked: tables can be turned into endless ones.
-const BUDGET: Budget = Budget { tables: 1500, runs: 20_000, reads: 1600 };
+const BUDGET: Budget = Budget { tables: 1500, runs: 20_000, reads: 1600, faults: 20_000 };
 
 /// What a walk came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,8 +193,10 @@ impl<'r> Witness<'r> {
         let reads = self.reader.reads() as u64;
         assert_eq!((statistics.tables, statistics.pages_read), (reads, reads), "each table is fetched once");
         assert_eq!(statistics.reads, self.reader.asked());
-        let Budget { tables, runs, reads } = BUDGET;
+        let Budget { tables, runs, reads, faults } = BUDGET;
         assert!(statistics.tables <= tables && statistics.runs <= runs && statistics.reads <= reads, "{statistics:?}");
+        // The end is told as a fault too.
+        assert!(statistics.faults <= faults + 1, "{statistics:?}");
         assert_eq!(statistics.leaves, self.leaves);
         self.events
     }
