@@ -2,29 +2,16 @@
 //! stream's length (Microsoft's avml, `image.rs` and `io/snappy.rs`). Version 1 is LiME.
 
 use crate::magic::AVML as MAGIC;
+use crate::range_header::RangeHeader;
 use crate::segments::{Overlap, Segment, Segments};
 use crate::sink::{Sink, Stop};
 use iopt::{PhysAddr, PhysRange};
 use snap::read::FrameDecoder;
 use std::io::Read;
 use thiserror::Error;
-use zerocopy::little_endian::{U32, U64};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::FromBytes;
 
 const VERSION: u32 = 2;
-
-#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Header {
-    magic: [u8; 4],
-    version: U32,
-    first: U64,
-    /// Inclusive.
-    last: U64,
-    _reserved: [u8; 8],
-}
-
-const HEADER_SIZE: usize = size_of::<Header>();
 
 /// An AVML image is malformed.
 #[derive(Debug, Error)]
@@ -135,18 +122,18 @@ fn header(bytes: &[u8]) -> Result<PhysRange, AvmlErrorKind> {
     if let Some(&found) = bytes.first_chunk().filter(|found| **found != MAGIC) {
         return Err(AvmlErrorKind::BadMagic { found });
     }
-    let (header, _) =
-        Header::ref_from_prefix(bytes).map_err(|_| AvmlErrorKind::TruncatedHeader { found: in_file(bytes.len()) })?;
+    let (header, _) = RangeHeader::ref_from_prefix(bytes)
+        .map_err(|_| AvmlErrorKind::TruncatedHeader { found: in_file(bytes.len()) })?;
     if header.version.get() != VERSION {
         return Err(AvmlErrorKind::Version { found: header.version.get() });
     }
-    let (start, end) = (PhysAddr(header.first.get()), PhysAddr(header.last.get()));
+    let (start, end) = header.ends();
     PhysRange::new(start, end).ok_or(AvmlErrorKind::Backwards { start, end })
 }
 
 /// Decompresses the block at the start of `bytes`, which are at `start` in the file, and returns what is behind it.
 fn block<'b>(bytes: &'b [u8], start: u64, range: PhysRange, to: &mut Sink) -> Result<&'b [u8], AvmlErrorKind> {
-    let stream = bytes.get(HEADER_SIZE..).unwrap_or_default();
+    let stream = bytes.get(RangeHeader::SIZE..).unwrap_or_default();
     let before = to.bytes.len();
     // A range of 2^64 bytes is larger than any limit.
     let size = u64::try_from(range.size()).unwrap_or(u64::MAX);
@@ -170,7 +157,7 @@ fn block<'b>(bytes: &'b [u8], start: u64, range: PhysRange, to: &mut Sink) -> Re
     let length = in_file(stream.len().saturating_sub(behind.len()));
     let found = behind.first_chunk().copied().map(u64::from_le_bytes);
     if found != Some(length) {
-        let at = start.saturating_add(in_file(HEADER_SIZE)).saturating_add(length);
+        let at = start.saturating_add(in_file(RangeHeader::SIZE)).saturating_add(length);
         return Err(AvmlErrorKind::Length { at, expected: length, found });
     }
     Ok(behind.get(size_of::<u64>()..).unwrap_or_default())

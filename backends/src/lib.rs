@@ -31,8 +31,9 @@
 //!
 //! # Security
 //! An image is untrusted input. Every offset and length is checked against the bytes that are there, nothing is
-//! allocated because a header says so, and decompression is bounded: to open a file takes at most 512 KiB of memory, and
-//! 12 bytes for each byte in it or decompressed from it. What a mapped file needs from the outside is said at [`open`].
+//! allocated because a header says so, and decompression is bounded: to open a file takes at most 512 KiB of memory,
+//! and 12 bytes for each byte in it or decompressed from it. What a mapped file needs from the outside is said at
+//! [`open`].
 #![deny(unsafe_code)]
 #![cfg_attr(not(feature = "default"), allow(unused, reason = "what the formats that are off need"))]
 
@@ -60,6 +61,7 @@ mod opening;
 mod options;
 mod prefetch;
 mod progress;
+mod range_header;
 mod raw;
 mod segments;
 mod sink;

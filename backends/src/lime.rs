@@ -1,28 +1,15 @@
 //! LiME, version 1: each range of memory behind a 32-byte header of its own, one after the other.
 
 use crate::magic::{BIG_ENDIAN_LIME as BIG_ENDIAN_MAGIC, LIME as MAGIC};
+use crate::range_header::RangeHeader;
 use crate::segments::{Overlap, Segment, Segments};
 use iopt::{PhysAddr, PhysRange};
 use std::fmt;
 use std::io::{self, Write};
 use thiserror::Error;
-use zerocopy::little_endian::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, IntoBytes};
 
 const VERSION: u32 = 1;
-
-#[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Header {
-    magic: [u8; 4],
-    version: U32,
-    first: U64,
-    /// Inclusive.
-    last: U64,
-    _reserved: [u8; 8],
-}
-
-const HEADER_SIZE: usize = size_of::<Header>();
 
 /// A LiME image is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -107,7 +94,7 @@ impl fmt::Display for Magic<'_> {
 /// Writes the header of a range, whose bytes come behind it.
 pub(crate) fn write_header(range: PhysRange, to: &mut impl Write) -> io::Result<()> {
     let (first, last) = (range.first().0.into(), range.last().0.into());
-    let header = Header { magic: MAGIC, version: VERSION.into(), first, last, _reserved: [0; 8] };
+    let header = RangeHeader { magic: MAGIC, version: VERSION.into(), first, last, reserved: [0; 8] };
     to.write_all(header.as_bytes())
 }
 
@@ -118,7 +105,7 @@ pub(crate) fn segments(bytes: &[u8]) -> Result<Segments, LimeError> {
     loop {
         let rest = bytes.get(offset..).unwrap_or_default();
         let (range, size) = range(rest).map_err(|kind| LimeError { offset: in_file(offset), kind })?;
-        let payload = offset.saturating_add(HEADER_SIZE);
+        let payload = offset.saturating_add(RangeHeader::SIZE);
         segments.push(Segment { range, offset: payload });
         offset = payload.saturating_add(size);
         if offset >= bytes.len() {
@@ -134,12 +121,12 @@ fn range(bytes: &[u8]) -> Result<(PhysRange, usize), LimeErrorKind> {
         Some(&BIG_ENDIAN_MAGIC) => return Err(LimeErrorKind::BigEndian),
         Some(&found) => return Err(LimeErrorKind::BadMagic { found }),
     }
-    let (header, payload) =
-        Header::ref_from_prefix(bytes).map_err(|_| LimeErrorKind::TruncatedHeader { found: in_file(bytes.len()) })?;
+    let (header, payload) = RangeHeader::ref_from_prefix(bytes)
+        .map_err(|_| LimeErrorKind::TruncatedHeader { found: in_file(bytes.len()) })?;
     if header.version.get() != VERSION {
         return Err(LimeErrorKind::Version { found: header.version.get() });
     }
-    let (start, end) = (PhysAddr(header.first.get()), PhysAddr(header.last.get()));
+    let (start, end) = header.ends();
     let range = PhysRange::new(start, end).ok_or(LimeErrorKind::Backwards { start, end })?;
     match usize::try_from(range.size()) {
         Ok(size) if size <= payload.len() => Ok((range, size)),
@@ -153,7 +140,7 @@ fn range(bytes: &[u8]) -> Result<(PhysRange, usize), LimeErrorKind> {
 impl From<Overlap> for LimeError {
     fn from(Overlap(a, b): Overlap) -> Self {
         let (other, this) = if a.offset < b.offset { (a, b) } else { (b, a) };
-        let header = |segment: Segment| in_file(segment.offset.saturating_sub(HEADER_SIZE));
+        let header = |segment: Segment| in_file(segment.offset.saturating_sub(RangeHeader::SIZE));
         let kind = LimeErrorKind::Overlap { range: this.range, other: other.range, other_offset: header(other) };
         Self { offset: header(this), kind }
     }

@@ -7,43 +7,22 @@
     reason = "a panic is a red test"
 )]
 
+#[path = "common/heap.rs"]
+mod heap;
+
+use heap::{Counting, peak};
 use iopt::PhysAddr;
 use iopt::memory::{Page, PhysReader, ranges};
 use iopt_backends::{Format, Kdump, OpenOptions};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-/// The system's allocator, watched.
-struct Watch;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: Both methods pass on what they are given to the system's allocator, which keeps the contract; counting
-// allocates nothing.
-unsafe impl GlobalAlloc for Watch {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        MOST.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: The caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: The caller keeps the contract of `dealloc`, and `alloc` took the memory from the same allocator.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 #[global_allocator]
-static WATCH: Watch = Watch;
+static COUNTING: Counting = Counting;
 
 /// How many bytes are allocated on top, at most, while a dump is opened and read whole.
-fn most(bytes: &[u8]) -> usize {
+fn most(bytes: &[u8]) -> u64 {
     let bytes: &'static [u8] = bytes.to_vec().leak();
-    let before = NOW.load(Relaxed);
-    MOST.store(before, Relaxed);
-    if let Ok(dump) = Kdump::from_bytes(bytes) {
+    let read = || {
+        let Ok(dump) = Kdump::from_bytes(bytes) else { return };
         let mut page = Page::ZERO;
         let _ = dump.vmcoreinfo();
         for range in ranges(&dump).take(1000) {
@@ -51,8 +30,8 @@ fn most(bytes: &[u8]) -> usize {
                 let _ = dump.read_page(PhysAddr(pfn << 12), &mut page);
             }
         }
-    }
-    MOST.load(Relaxed) - before
+    };
+    peak(read).1
 }
 
 fn capture(name: &str) -> Vec<u8> {
@@ -70,7 +49,6 @@ fn bomb() -> Vec<u8> {
     [b"\x28\xb5\x2f\xfd\x00\x30", &header[..3], &block].concat()
 }
 
-// One test: what another thread allocates would count.
 #[test]
 fn no_more_is_allocated_than_the_file_holds() {
     for name in ["zlib", "lzo", "snappy", "zstd", "flattened"] {
@@ -103,9 +81,7 @@ fn no_more_is_allocated_than_the_file_holds() {
     file[first + 8..first + 12].copy_from_slice(&size.to_le_bytes());
     let found = most(&file);
     assert!(found < (126 << 12) + 100_000, "{found}");
-    let before = NOW.load(Relaxed);
-    MOST.store(before, Relaxed);
-    assert!(OpenOptions::new().from_bytes(bomb()).is_err());
-    let found = MOST.load(Relaxed) - before;
+    let (opened, found) = peak(|| OpenOptions::new().from_bytes(bomb()));
+    assert!(opened.is_err());
     assert!(found < 512 << 10, "{found}");
 }

@@ -2,44 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a panic is a red test")]
 
+#[path = "common/heap.rs"]
+mod heap;
+
+use heap::{Counting, peak};
 use iopt_backends::{Image, OpenOptions};
 use snap::write::FrameEncoder;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Read, Write};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-/// The system's allocator, watched.
-struct Watch;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: All methods pass on what they are given to the system's allocator, which keeps the contract; counting
-// allocates nothing.
-unsafe impl GlobalAlloc for Watch {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        MOST.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: The caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: The caller keeps the contract of `dealloc`, and `alloc` took the memory from the same allocator.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 #[global_allocator]
-static WATCH: Watch = Watch;
-
-/// How many bytes are allocated on top, at most, meanwhile.
-fn most(open: impl FnOnce()) -> usize {
-    let before = NOW.load(Relaxed);
-    MOST.store(before, Relaxed);
-    open();
-    MOST.load(Relaxed) - before
-}
+static COUNTING: Counting = Counting;
 
 fn avml(first: u64, last: u64, contents: &[u8]) -> Vec<u8> {
     let mut encoder = FrameEncoder::new(Vec::new());
@@ -67,7 +39,6 @@ fn flattened(records: &[(i64, i64, &[u8])]) -> Vec<u8> {
     stream
 }
 
-// One test: what another thread allocates would count.
 #[test]
 fn no_more_is_allocated_than_the_image_holds() {
     let elf =
@@ -83,8 +54,8 @@ fn no_more_is_allocated_than_the_image_holds() {
             [&[0x1f, 0x8b, 8, 0x1c, 0, 0, 0, 0, 0, 3, 0xff, 0xff][..], &[1; 1 << 20]].concat(),
         ),
     ] {
-        let held = bytes.len();
-        let found = most(|| drop(Image::from_bytes(bytes)));
+        let held = bytes.len() as u64;
+        let (_, found) = peak(|| drop(Image::from_bytes(bytes)));
         assert!(found < held + (1 << 20), "{name}: {found}");
     }
     // A limit is kept while memory grows, which is by doubling.
@@ -92,9 +63,9 @@ fn no_more_is_allocated_than_the_image_holds() {
     let options = OpenOptions::new().decompressed_limit(limit);
     let zeros = vec![0; 64 << 20];
     for bytes in [gzip(&zeros), avml(0, (64 << 20) - 1, &zeros)] {
-        let found = most(|| assert!(options.from_bytes(bytes).is_err()));
+        let (_, found) = peak(|| assert!(options.from_bytes(bytes).is_err()));
         assert!(found < 4 << 20, "{found}");
     }
-    let found = most(|| assert!(options.from_reader(io::repeat(0).take(64 << 20)).is_err()));
+    let (_, found) = peak(|| assert!(options.from_reader(io::repeat(0).take(64 << 20)).is_err()));
     assert!(found < 4 << 20, "{found}");
 }

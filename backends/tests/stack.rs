@@ -186,6 +186,17 @@ fn missing_parts_are_told() {
     assert!(stack(vec![raw(0, 0xfff)]).missing_parts().is_empty());
 }
 
+/// A page that a part lacks is in the whole dump, or was left out of both.
+#[test]
+fn nothing_is_missing_beside_the_whole_dump() {
+    let open = |builder: Builder| Image::from_bytes(builder.build()).unwrap();
+    assert!(stack(vec![part(65, 401), open(whole())]).missing_parts().is_empty());
+    assert!(stack(vec![open(whole()), part(65, 401)]).missing_parts().is_empty());
+    // That of another machine is none of this one.
+    let other = open(Builder { max_mapnr: 1001, ..whole() });
+    assert_eq!(stack(vec![part(65, 401), other]).missing_parts(), [0..65, 401..1000]);
+}
+
 #[test]
 fn parts_without_page_frames_change_nothing() {
     // The dump has 1000.

@@ -25,7 +25,8 @@ pub enum Error {
     /// What was expected and what was found.
     Use(String),
     Open(OpenError),
-    Stack(StackError),
+    /// The file that does not belong to those before it.
+    Stack(PathBuf, StackError),
     #[cfg(target_os = "linux")]
     Live(live::Error),
     #[cfg(target_os = "linux")]
@@ -41,7 +42,9 @@ impl fmt::Display for Error {
         match self {
             Self::Use(message) => f.write_str(message),
             Self::Open(error) => error.fmt(f),
-            Self::Stack(error) => write!(f, "expected files of the same memory (IMAGE is image 0): {error}"),
+            Self::Stack(path, error) => {
+                write!(f, "{}: expected files of the same memory (IMAGE is image 0): {error}", path.display())
+            }
             #[cfg(target_os = "linux")]
             Self::Live(error) => error.fmt(f),
             #[cfg(target_os = "linux")]
@@ -61,12 +64,6 @@ impl fmt::Display for Error {
 impl From<OpenError> for Error {
     fn from(error: OpenError) -> Self {
         Self::Open(error)
-    }
-}
-
-impl From<StackError> for Error {
-    fn from(error: StackError) -> Self {
-        Self::Stack(error)
     }
 }
 

@@ -38,7 +38,11 @@ pub fn open(common: &Common, path: Option<&Path>) -> Result<Memory, Error> {
     for file in &common.with {
         images.push(open_file(OpenOptions::new(), &file.path, file.base)?);
     }
-    Ok(Memory::Image(Stack::new(images)?))
+    let stack = Stack::new(images).map_err(|error| {
+        let mut paths = path.into_iter().chain(common.with.iter().map(|file| &*file.path));
+        Error::Stack(paths.nth(error.index).map(Path::to_path_buf).unwrap_or_default(), error)
+    });
+    stack.map(Memory::Image)
 }
 
 fn open_file(options: OpenOptions, path: &Path, base: Option<u64>) -> Result<Image, Error> {

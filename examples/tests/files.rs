@@ -70,11 +70,12 @@ fn invalid_files_that_do_not_belong_together_are_refused() {
     let twice = iopt_line(&format!("info {} --with {}", split(1), split(1))).refusal();
     let expected =
         "expected files of the same memory (IMAGE is image 0): image 1: expected page frames outside the part";
-    assert!(twice.starts_with(expected), "{twice}");
+    assert!(twice.starts_with(&format!("{}: {expected}", split(1))), "{twice}");
     let mut bytes = capture("kdump-on/vmcore.split-2.kdump-zlib.xz");
     bytes[200] ^= 1;
     let other = save(&bytes);
     let refusal = iopt_line(&format!("ranges --root 0 {} --with {}", split(1), path(&other))).refusal();
+    assert!(refusal.starts_with(&format!("{}: ", path(&other))), "{refusal}");
     assert!(refusal.ends_with("found another utsname"), "{refusal}");
 }
 

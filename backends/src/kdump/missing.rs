@@ -1,5 +1,5 @@
 use super::Kdump;
-use super::error::KdumpPageErrorKind;
+use super::page_error::KdumpPageErrorKind;
 use crate::missing::{Missing, MissingReason};
 
 impl Kdump {

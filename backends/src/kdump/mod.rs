@@ -1,5 +1,6 @@
 mod bitmap;
 mod cache;
+mod compression;
 mod error;
 mod header;
 mod layout;
@@ -7,6 +8,8 @@ mod layout;
 mod lzo;
 mod missing;
 mod page;
+mod page_error;
+mod parse;
 mod read;
 mod source;
 #[cfg(feature = "kdump")]
@@ -17,14 +20,16 @@ mod work;
 #[cfg(feature = "kdump")]
 mod zstd;
 
-pub use error::{KdumpError, KdumpErrorKind, KdumpPageError, KdumpPageErrorKind, KdumpPart, PageCompression};
+pub use compression::PageCompression;
+pub use error::{KdumpError, KdumpErrorKind, KdumpPart};
 pub use header::KdumpHeader;
+pub use page_error::{KdumpPageError, KdumpPageErrorKind};
 
 use crate::bytes::Bytes;
 use crate::elf::{ByteOrder, Notes};
 use bitmap::{Bitmap, Ranks};
 use cache::Cache;
-use header::{parse, truncated};
+use parse::{parse, truncated};
 pub(crate) use source::Source;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -51,10 +56,10 @@ use std::sync::{Mutex, OnceLock};
 ///
 /// # Memory
 /// Nothing but the headers is looked at before a page is asked for, and then the bitmaps, once. What is kept is 1/16
-/// of the second bitmap, 4 MiB of pages, and what a page is decompressed with: twice its size and 64 KiB. Of a flattened
-/// dump it is also up to 48 bytes for each of its records, four times that while it is opened, and the bitmaps if they
-/// lie in several. Whatever a header says, no more is allocated for it than the file holds. While a page is decompressed
-/// from zstd that takes up to 2 MiB more.
+/// of the second bitmap, 4 MiB of pages, and what a page is decompressed with: twice its size and 64 KiB. Of a
+/// flattened dump it is also up to 48 bytes for each of its records, four times that while it is opened, and the
+/// bitmaps if they lie in several. Whatever a header says, no more is allocated for it than the file holds. While a
+/// page is decompressed from zstd that takes up to 2 MiB more.
 ///
 /// Compressed pages are read from the file and not mapped, so that a walk over a large dump keeps no more of it in
 /// memory than its bitmaps and descriptors.

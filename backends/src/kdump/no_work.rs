@@ -1,6 +1,7 @@
 //! The place of what decompresses pages, where the feature `kdump` is off and there are none.
 
-use super::error::{KdumpPageErrorKind, PageCompression};
+use super::compression::PageCompression;
+use super::page_error::KdumpPageErrorKind;
 use super::source::Source;
 
 #[derive(Debug)]

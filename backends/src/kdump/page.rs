@@ -1,4 +1,4 @@
-use super::error::PageCompression;
+use super::compression::PageCompression;
 
 /// Where and how the bytes of a page are stored: the first 16 of the 24 bytes of a page descriptor (makedumpfile,
 /// `diskdump_mod.h`, `page_desc_t`).

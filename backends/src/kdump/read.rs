@@ -1,9 +1,10 @@
 use super::Kdump;
 use super::bitmap::{self, Ranks, is_set};
 use super::cache::Cache;
-use super::error::{KdumpPageError, KdumpPageErrorKind, PageCompression};
+use super::compression::PageCompression;
 use super::layout::Fields;
 use super::page::{DESCRIPTOR, Descriptor};
+use super::page_error::{KdumpPageError, KdumpPageErrorKind};
 use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind};
 use iopt::{PhysAddr, PhysRange};
 use std::sync::atomic::Ordering;

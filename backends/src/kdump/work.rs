@@ -1,4 +1,5 @@
-use super::error::{KdumpPageErrorKind, PageCompression};
+use super::compression::PageCompression;
+use super::page_error::KdumpPageErrorKind;
 use super::source::Source;
 use super::{lzo, zstd};
 use flate2::{Decompress, FlushDecompress, Status};

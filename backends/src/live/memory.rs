@@ -10,7 +10,8 @@ use std::path::Path;
 ///
 /// Its sources are asked one after the other for each page, so that one fills in what another has not: the tables of a
 /// capture kernel lie in its own memory, which `/proc/kcore` has, and lead to page tables of the kernel that crashed,
-/// which `/proc/vmcore` has. First comes `/proc/kcore`, then `/proc/vmcore`, then `/dev/mem`, each where it can be read.
+/// which `/proc/vmcore` has. First comes `/proc/kcore`, then `/proc/vmcore`, then `/dev/mem`, each where it can be
+/// read.
 ///
 /// A page that no source has is a hole. If one has it and can't deliver it, that source's error is the page's.
 #[derive(Debug)]

@@ -7,13 +7,16 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     reason = "a panic is a red test"
 )]
 
 mod copies;
 mod devices;
+mod every_read;
 mod failures;
 mod listing;
+mod new_kernel;
 mod pages;
 mod ranges;
 mod reader;

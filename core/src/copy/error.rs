@@ -69,6 +69,12 @@ pub enum Error {
         /// How many there are now, at least.
         found: u64,
     },
+    /// The entry that led to a page table which was copied is gone: memory changes while it is copied.
+    #[error("the tables change while they are copied: nothing leads to the table at {table} any more")]
+    Torn {
+        /// The old table.
+        table: PhysAddr,
+    },
     /// There are not as many places for new root table addresses as there are units.
     #[error("expected room for the new root table addresses of {units} units, found room for {roots}")]
     Roots {

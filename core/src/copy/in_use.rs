@@ -113,7 +113,8 @@ impl<'i> InUse<'i> {
         Ok(())
     }
 
-    /// Whether another table may be read again, to find what is mapped below it on another path; then it counts as read.
+    /// Whether another table may be read again, to find what is mapped below it on another path; then it counts as
+    /// read.
     pub(super) fn may_reread(&mut self, plan: &Plan) -> bool {
         let Options { budget, max_rereads, .. } = plan.options;
         let may = self.reread < plan.tables.saturating_add(max_rereads) && self.reread_in_all < budget.tables;

@@ -202,7 +202,10 @@ impl Plan {
             }
             *root = copied?;
         }
-        Ok(())
+        match work.memo.unmet() {
+            Some(table) => Err(Error::Torn { table }),
+            None => Ok(()),
+        }
     }
 }
 

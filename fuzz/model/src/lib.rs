@@ -24,6 +24,8 @@
 //! ```
 
 pub mod check;
+/// The tests of memory images have it too.
+#[path = "../../../backends/tests/common/heap.rs"]
 pub mod heap;
 pub mod measure;
 pub mod program;

@@ -92,6 +92,12 @@ impl<'s> Memo<'s> {
         met
     }
 
+    /// A table that was copied before the entry that leads to it, and none was met.
+    pub(super) fn unmet(&self) -> Option<PhysAddr> {
+        let unmet = |(key, value): &(Key, u64)| key.of & KIND == TABLE && value & (ALLOCATED | MET | LOST) == ALLOCATED;
+        self.slots.iter().find(unmet).map(|(key, _)| PhysAddr(key.what & !OFFSET))
+    }
+
     /// All copies: where they lie, and how many pages each has.
     pub(super) fn copies(&self) -> impl Iterator<Item = (PhysAddr, usize)> + '_ {
         let allocated = |(key, value): &(Key, u64)| key.of & KIND == TABLE && value & ALLOCATED != 0;

@@ -81,8 +81,8 @@ impl<'c, R: PhysReader + ?Sized, F: Format> Descent<'_, 'c, '_, '_, R, F> {
         Ok(below)
     }
 
-    /// The table of level 1 that comes two further than this one, all of which is going to be hinted at. Of the one that
-    /// comes four further a line is: hints to a page whose address still has to be looked up tend to be dropped.
+    /// The table of level 1 that comes two further than this one, all of which is going to be hinted at. Of the one
+    /// that comes four further a line is: hints to a page whose address still has to be looked up tend to be dropped.
     fn table_ahead(&self) -> Option<PhysAddr> {
         let (frame, shape) = (self.frames.get(1)?, self.tree.shape(2)?);
         let image = self.copier.images.page_table(2)?;

@@ -1,6 +1,7 @@
 //! Interrupt remapping tables of any bytes: a listing is what lookups by index find.
 
 use super::Copying;
+use super::torn::check_torn_interrupts;
 use iopt::memory::{Page, PhysReader, Slot, SparseMemory, Word};
 use iopt::vtd::{Interrupt, InterruptFault, Irta, Msi, Remapped, SourceValidation};
 use iopt::{PhysAddr, SourceId};
@@ -52,6 +53,7 @@ pub fn check_interrupts(bytes: &[u8]) {
         }
     }
     assert_eq!(listed.next(), None);
+    check_torn_interrupts(irta, &memory, register ^ bytes.len() as u64);
     let beyond = irta.lookup(&memory, SourceId(0), irta.entry_count(), &mut copy);
     assert_eq!(beyond.map_err(|fault| fault.reason.map(|reason| reason.code())), Err(Some(0x21)));
 }

@@ -11,6 +11,7 @@ pub mod image;
 mod interrupts;
 mod memo;
 mod motion;
+mod torn;
 mod translate;
 mod walk;
 mod way;
@@ -20,6 +21,7 @@ pub use bytes::check_bytes;
 pub use copy::check_copies;
 pub use dmar::check_dmar;
 pub use interrupts::check_interrupts;
+pub use torn::{check_swapped, check_torn, check_torn_interrupts};
 
 use crate::program::{Built, Program};
 use crate::twin::{Kind, Step};
@@ -38,6 +40,7 @@ pub fn check_program(program: &Program) {
     let mut memory = SparseMemory::new(&mut slots);
     let built = program.build(&mut memory);
     check_unit(&built, &memory);
+    check_torn(&unit(&built), &memory, program.unrest);
 }
 
 /// Checks everything of a unit that was built some other way.

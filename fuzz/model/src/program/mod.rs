@@ -15,6 +15,7 @@ mod grow;
 mod scalable;
 mod shape;
 
+pub(crate) use draw::mix;
 pub use draw::random_bytes;
 
 use crate::twin::Twin;
@@ -35,6 +36,8 @@ pub struct Program {
     /// For scalable mode.
     #[arbitrary(with = few::<_, 1, 3>)]
     directories: Vec<devices::Directory>,
+    /// How memory changes while it is read, where it does.
+    pub(crate) unrest: u64,
 }
 
 /// A unit that was built: its registers, as far as they are known.

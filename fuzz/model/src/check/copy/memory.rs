@@ -10,20 +10,23 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Bits 51:12: as far as the pointers of page tables go.
 pub const ADDRESS: u64 = 0xf_ffff_ffff_f000;
 
+/// All pages of `memory`, with their addresses.
+pub fn pages<'p>(memory: &'p SparseMemory<'_>) -> impl Iterator<Item = (u64, &'p Page)> {
+    let all = ranges(memory).flat_map(|range| range.first().0 >> 12..=range.last().0 >> 12);
+    all.filter_map(|number| Some((number << 12, memory.lend_page(PhysAddr(number << 12))?)))
+}
+
 /// Where new pages can lie in an address space of so many bits, so that nothing in `memory` leads there: what leads to
 /// a hole must still do so when there are new pages. `None` if all of it may be led to.
 ///
 /// No leaf is larger than 1 GiB, so even behind a second stage a pointer leads to the GiB that some word is about. A
 /// PASID directory goes on for some pages from where its pointer leads, so new pages begin in the middle of theirs.
-pub fn place(memory: &SparseMemory<'_>, bits: u8) -> Option<u64> {
+pub fn place<'p>(memory: impl Iterator<Item = (u64, &'p Page)>, bits: u8) -> Option<u64> {
     let mut taken = BTreeSet::from([0]);
-    for range in ranges(memory) {
-        taken.extend(range.first().0 >> 30..=range.last().0 >> 30);
-        for number in range.first().0 >> 12..=range.last().0 >> 12 {
-            let page = memory.lend_page(PhysAddr(number << 12)).expect("it is in a range");
-            let words = page.words().iter().map(|word| word.get()).filter(|word| *word != 0);
-            taken.extend(words.map(|word| (word & ADDRESS) >> 30));
-        }
+    for (addr, page) in memory {
+        taken.insert(addr >> 30);
+        let words = page.words().iter().map(|word| word.get()).filter(|word| *word != 0);
+        taken.extend(words.map(|word| (word & ADDRESS) >> 30));
     }
     (0..1 << (bits - 30)).find(|gib| !taken.contains(gib)).map(|gib| gib << 30 | 1 << 29)
 }

@@ -1,7 +1,7 @@
 //! Copies of tables: they are verified, they translate as the old ones do, and what is in use is reserved.
 
 mod compare;
-mod memory;
+pub(super) mod memory;
 
 use super::collect::{Collector, collect};
 use super::{Copying, unit};
@@ -52,7 +52,7 @@ pub fn check_copies(one: &Program, other: &Program) {
 
 fn check_units(old: &[Old<'_>], memory: &SparseMemory<'_>) {
     let bits = old.iter().filter_map(|old| old.built.haw).min().unwrap_or(52);
-    let Some(first) = memory::place(memory, bits) else { return };
+    let Some(first) = memory::place(memory::pages(memory), bits) else { return };
     let new = Pages::new(first);
     // A root table is all or nothing.
     let lacks_root = |old: &&Old<'_>| memory.lend_page(old.unit.rtaddr().root_table()).is_none();

@@ -40,8 +40,9 @@ pub fn peak<T>(work: impl FnOnce() -> T) -> (T, u64) {
 
 fn count(bytes: usize, sign: i64) {
     // An allocator must not panic, and a thread that ends has nothing to count any more.
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     let _ = HELD.try_with(|held| {
-        held.set(held.get() + sign * bytes as i64);
+        held.set(held.get() + sign * bytes);
         PEAK.try_with(|peak| peak.set(peak.get().max(held.get())))
     });
 }
