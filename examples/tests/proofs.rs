@@ -85,5 +85,5 @@ fn unsafe_blocks_are_those_listed_and_core_and_the_command_have_none() {
         found.into_iter().filter(|(_, count)| *count > 0).map(|(file, count)| (file, count.to_string())).collect();
     assert_eq!(found, listed("Unsafe code"));
     let forbids = |file: &str| fs::read_to_string(repository().join(file)).unwrap().contains("#![forbid(unsafe_code)]");
-    assert!(forbids("core/src/lib.rs") && forbids("examples/iopt/main.rs"));
+    assert!(forbids("core/src/lib.rs") && forbids("examples/iopt/main.rs") && forbids("examples/iopt/lib.rs"));
 }
