@@ -71,7 +71,7 @@ fn shape(number: u8, rules: &SecondStageRules) -> Level {
         _ if large_leaf => PAGE_SIZE_BIT,
         _ => 0,
     };
-    let no_large_leaf = if number > 1 && !large_leaf { PAGE_SIZE_BIT } else { 0 };
+    let no_large_leaf = if large_leaf { 0 } else { PAGE_SIZE_BIT };
     let no_snoop = if rules.snoop_control == Some(false) { SNOOP } else { 0 };
     Level {
         size_log2,
