@@ -4,8 +4,9 @@
 
 use iopt::PhysAddr;
 use iopt::memory::{Slot, SparseMemory};
+use iopt::radix::Run;
 use iopt::vtd::{Cause, Fault, Rtaddr, Structure, Unit};
-use iopt::walk::{Scratch, Step};
+use iopt::walk::{Flow, Scratch, Step, Visitor};
 
 const TOP: u64 = 0x3000;
 
@@ -98,4 +99,41 @@ fn a_table_in_a_hole_is_told_with_its_place_and_the_rest_is_walked() {
         (fault.place.table, fault.place.index, fault.place.entry),
         (PhysAddr(TOP), 0, Some(0x9_9003_u64.into()))
     );
+}
+
+/// Answers `last` to the run of this number, and counts all that it is told of.
+struct Counting {
+    number: u64,
+    last: Flow,
+    runs: u64,
+}
+
+impl Visitor for Counting {
+    fn run(&mut self, _: &Run<'_>) -> Flow {
+        self.runs += 1;
+        if self.runs == self.number { self.last } else { Flow::Enter }
+    }
+}
+
+/// Two tables of 512 runs each, since neighbours differ in what they allow.
+#[test]
+fn a_visitor_that_has_seen_enough_is_told_no_more() {
+    let mut slots = vec![Slot::EMPTY; 8];
+    let leaves = |table: u64| (0..512).map(move |index| (table + index * 8, 0x10_0000 | 1 | (index & 1) << 1));
+    let words = [(TOP, 0x4003), (0x4000, 0x5003), (0x5000, 0x6003), (0x5008, 0x7003)];
+    let memory = memory(&mut slots, words.into_iter().chain(leaves(0x6000)).chain(leaves(0x7000)));
+    for number in [1, 2, 3, 511, 512, 513, 1000] {
+        for last in [Flow::Enter, Flow::Skip, Flow::Stop] {
+            let mut visitor = Counting { number, last, runs: 0 };
+            let unit = Unit::new(Rtaddr(0x1000)).expect("legacy mode");
+            unit.walk(&memory, &mut Scratch::new()).visit(&mut visitor);
+            let expected = match last {
+                Flow::Enter => 1024,
+                // The rest of its table is left out.
+                Flow::Skip if number <= 512 => number + 512,
+                Flow::Skip | Flow::Stop => number,
+            };
+            assert_eq!(visitor.runs, expected, "{number} {last:?}");
+        }
+    }
 }

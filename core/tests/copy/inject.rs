@@ -270,13 +270,16 @@ fn a_memo_that_is_too_small_is_an_error_and_nothing_is_left() {
 #[test]
 fn a_table_that_is_not_copied_and_cannot_be_read_is_told() {
     let (words, unit) = legacy();
-    words.with(|memory| {
-        let (mut pages, mut iovas) = (Ledger::new(), Book::default());
-        let old = Old { broken: Some(PhysAddr(TOP)), ..Old::new(memory, true) };
-        let (.., problems) = copy(&old, &[unit], &keep(ADOPT), &mut pages, &mut iovas).unwrap();
-        assert!(matches!(problems.as_slice(), [problem @ Problem::Unreserved(_)] if problem.is_loss()), "{problems:?}");
-    });
-    let mut hole = words.clone();
-    let trial = Trial::new(hole.hole(TOP), &[unit], &ADOPT).unwrap();
-    assert!(matches!(trial.problems.as_slice(), [Problem::Refused(_)]), "{:?}", trial.problems);
+    for table in [TOP, words.get(TOP) & crate::ADDRESS] {
+        words.with(|memory| {
+            let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+            let old = Old { broken: Some(PhysAddr(table)), ..Old::new(memory, true) };
+            let (.., problems) = copy(&old, &[unit], &keep(ADOPT), &mut pages, &mut iovas).unwrap();
+            let [problem @ Problem::Unreserved(_)] = problems.as_slice() else { panic!("{problems:?}") };
+            assert!(problem.is_loss());
+        });
+        let mut hole = words.clone();
+        let trial = Trial::new(hole.hole(table), &[unit], &ADOPT).unwrap();
+        assert!(matches!(trial.problems.as_slice(), [Problem::Refused(_)]), "{:?}", trial.problems);
+    }
 }
