@@ -137,3 +137,18 @@ fn a_visitor_that_has_seen_enough_is_told_no_more() {
         }
     }
 }
+
+/// Ranges are made of a walk, and cost what it does.
+#[test]
+fn ranges_tell_what_their_walk_did() {
+    let mut slots = vec![Slot::EMPTY; 8];
+    let words = [(TOP, 0x4003), (TOP + 8, 0x9_9003), (0x4000, 0x5003), (0x5000, 0x6003), (0x6000, 0x10_0003)];
+    let memory = memory(&mut slots, words);
+    let unit = Unit::new(Rtaddr(0x1000)).expect("legacy mode");
+    let mut scratch = Scratch::new();
+    let mut ranges = unit.ranges(&memory, &mut scratch);
+    assert_eq!((ranges.by_ref().filter(Result::is_ok).count(), ranges.next()), (1, None));
+    let (faults, leaves, tables) = walk(&memory, u64::MAX);
+    let statistics = ranges.statistics();
+    assert_eq!((statistics.faults, statistics.leaves, statistics.tables), (faults.len() as u64, leaves, tables));
+}

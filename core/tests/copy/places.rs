@@ -4,7 +4,7 @@ use crate::builder::{Builder, second_stage};
 use crate::common::RW;
 use crate::rows::{fault_of, scalable};
 use crate::trial::{COPY, KEEP, Trial};
-use iopt::copy::{Difference, Problem};
+use iopt::copy::{Difference, Options, Problem, Reserve};
 use iopt::vtd::{Fault, Place, Structure, Unit};
 use iopt::walk::{Scratch, Step};
 use iopt::{Iova, Pasid, PhysAddr, SourceId};
@@ -69,7 +69,7 @@ fn walked(tables: &Builder, unit: &Unit) -> Vec<Fault> {
 fn an_entry_that_is_refused_is_told_as_a_walk_tells_it() {
     let (valid, entries) = tables();
     for (number, (broken, place)) in entries.into_iter().zip(places(entries)).enumerate() {
-        for disabled in 0..8 {
+        for (disabled, reserve) in (0..8).flat_map(|bits| [(bits, Reserve::Ranges), (bits, Reserve::Domains)]) {
             let mut tables = valid.clone();
             for (bit, at) in entries[..3].iter().enumerate() {
                 let word = tables.words.get(*at);
@@ -77,13 +77,16 @@ fn an_entry_that_is_refused_is_told_as_a_walk_tells_it() {
             }
             let word = tables.words.get(broken);
             tables.words.set(broken, word | RESERVED[number]);
-            let trial = Trial::new(&tables.words, &[known()], &COPY).unwrap();
+            // Page tables are copied for their ranges, or else for the entry that leads to them.
+            let trial = Trial::new(&tables.words, &[known()], &Options { reserve, ..COPY }).unwrap();
             let [problem @ Problem::Refused(_)] = trial.problems.as_slice() else { panic!("{:?}", trial.problems) };
             let fault = fault_of(problem);
             assert_eq!(told(&fault.place), place, "{fault}");
             // FPD of an entry counts for what is wrong with it, and for all behind it.
             assert_eq!(fault.suppressed, disabled & ((1 << (number + 1)) - 1) != 0, "{fault}");
             assert_eq!(walked(&tables, &known()), [fault]);
+            let line = problem.to_string();
+            assert!(line.starts_with("refused") && line.ends_with(&fault.to_string()) && line.lines().count() == 1);
         }
     }
 }
@@ -102,6 +105,7 @@ fn a_table_that_is_lost_is_told_as_a_walk_tells_it() {
         let fault = fault_of(problem);
         assert_eq!(fault.place.pasid.map(|pasid| pasid.0), first, "{fault}");
         assert_eq!(walked(&tables, &known()), [fault]);
+        assert_eq!(problem.to_string(), format!("not copied: {fault}"));
     }
 }
 

@@ -215,7 +215,9 @@ pub fn seeking<F: Format + Copy + Default>(case: &Case<F>) {
                 assert_same(&concerning(&later, twin, ALL), &expected, &context);
             }
             if random.one_in(3) || position.is_none() {
-                here.extend(rest(&mut cursor));
+                let rest = rest(&mut cursor);
+                assert!(position.is_some() || rest.is_empty(), "{context}: more comes behind the end");
+                here.extend(rest);
                 assert_same(&concerning(&here, twin, ALL), &expected, &context);
                 assert_eq!(cursor.position(), None, "{context}");
             }
