@@ -12,7 +12,7 @@ use iopt::{Iova, Pasid, PhysAddr, SourceId};
 /// In the upper half of a bus, and in the second page of a directory.
 const SOURCE: SourceId = SourceId::new(1, 0x93);
 const PASID: Pasid = Pasid(0x8045);
-const IOVA: u64 = 0x5000;
+const IOVA: u64 = 0x6000;
 /// A reserved bit of each: addresses beyond the host, but for entries of which only low ones are checked.
 const RESERVED: [u64; 4] = [1 << 46, 1 << 6, 1 << 10, 1 << 46];
 const FPD: u64 = 2;
@@ -41,7 +41,7 @@ fn places(entries: [u64; 4]) -> [(Structure, u64, u16, Option<Pasid>, Option<u64
         // Its pages follow each other.
         (Structure::PasidDirectory, (directory & !0xfff) - 0x1000, 0x201, Some(Pasid(0x8040)), None),
         (Structure::PasidTable, pasid & !0xfff, 5, Some(PASID), None),
-        (Structure::SecondStage(1), leaf & !0xfff, 5, Some(PASID), Some(IOVA)),
+        (Structure::SecondStage(1), leaf & !0xfff, 6, Some(PASID), Some(IOVA)),
     ]
 }
 
@@ -113,7 +113,7 @@ fn a_table_that_is_lost_is_told_as_a_walk_tells_it() {
 fn copies(trial: &Trial) -> [u64; 4] {
     let path = [16 + 8, 0x13 * 32, 8 * 0x201, 5 * 64, 0, 0];
     let table = |depth: usize| trial.word(&path[..depth]) & crate::ADDRESS;
-    [table(1) + path[1], table(2) + path[2], table(3) + path[3], table(6) + 8 * 5]
+    [table(1) + path[1], table(2) + path[2], table(3) + path[3], table(6) + 8 * 6]
 }
 
 #[test]
