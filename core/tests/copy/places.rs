@@ -33,8 +33,11 @@ fn tables() -> (Builder, [u64; 4]) {
     (tables, [context, directory, pasid, leaf])
 }
 
+/// The kind of a table, where it is, the index of an entry in it, and the first PASID and address that it concerns.
+type At = (Structure, u64, u16, Option<Pasid>, Option<u64>);
+
 /// Where these entries are, in words.
-fn places(entries: [u64; 4]) -> [(Structure, u64, u16, Option<Pasid>, Option<u64>); 4] {
+fn places(entries: [u64; 4]) -> [At; 4] {
     let [context, directory, pasid, leaf] = entries;
     [
         (Structure::Context, context & !0xfff, 0x13, None, None),
@@ -45,7 +48,7 @@ fn places(entries: [u64; 4]) -> [(Structure, u64, u16, Option<Pasid>, Option<u64
     ]
 }
 
-fn told(place: &Place) -> (Structure, u64, u16, Option<Pasid>, Option<u64>) {
+fn told(place: &Place) -> At {
     assert_eq!(place.source_id, Some(SOURCE));
     (place.structure, place.table.0, place.index, place.pasid, place.iova.map(|Iova(iova)| iova))
 }
