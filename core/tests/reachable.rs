@@ -113,6 +113,22 @@ fn an_identity_map_over_it_is_parted_once() {
     });
 }
 
+/// Interrupt addresses that come as input, and 1 MiB further on those that the memory behind it has.
+#[test]
+fn both_kinds_of_gaps_come_in_the_order_of_their_addresses() {
+    for (behind, first) in [(0x10_0000, Cause::InterruptRequest), (0, Cause::InterruptRequest)] {
+        let mut tables = Tables::new(4);
+        for iova in (0xfec0_0000..0xff20_0000).step_by(0x1000) {
+            tables.map(1, iova, (iova - behind) | RW);
+        }
+        agrees_with_translation(&tables, 0xfeb0_0000, 0xff30_0000);
+        let found: Vec<_> = causes(&tables).into_iter().map(|(iova, _, cause)| (iova, cause)).collect();
+        assert_eq!(found.first(), Some(&(0xfee0_0000, first)), "{behind:#x}");
+        let second = (0xfef0_0000, Cause::InterruptRangeOutput(iopt::PhysAddr(0xfee0_0000)));
+        assert_eq!(found.get(1), (behind != 0).then_some(&second));
+    }
+}
+
 #[test]
 fn a_range_without_interrupts_in_it_comes_as_it_is() {
     let mut tables = Tables::new(4);

@@ -203,8 +203,9 @@ impl Plan {
             *root = copied?;
         }
         match work.memo.unmet() {
-            Some(table) => Err(Error::Torn { table }),
-            None => Ok(()),
+            Some(table) if done.lost == 0 => Err(Error::Torn { table }),
+            // A table that was lost in the meantime took the way to its page tables along: that is told.
+            _ => Ok(()),
         }
     }
 }

@@ -146,7 +146,7 @@ fn shape(number: u8, rules: &FirstStageRules, permissions: u64) -> Level {
         _ => 0,
     };
     let pat = if number == 1 { PAT } else { PAT_OF_LARGE };
-    let no_large_leaf = if number > 1 && !large_leaf { PAGE_SIZE_BIT } else { 0 };
+    let no_large_leaf = if large_leaf { 0 } else { PAGE_SIZE_BIT };
     let no_execute_disable = if rules.execute_disable == Some(false) { EXECUTE_DISABLE } else { 0 };
     Level {
         size_log2,

@@ -71,7 +71,7 @@ fn shape(number: u8, rules: &SecondStageRules) -> Level {
         _ if large_leaf => PAGE_SIZE_BIT,
         _ => 0,
     };
-    let no_large_leaf = if number > 1 && !large_leaf { PAGE_SIZE_BIT } else { 0 };
+    let no_large_leaf = if large_leaf { 0 } else { PAGE_SIZE_BIT };
     let no_snoop = if rules.snoop_control == Some(false) { SNOOP } else { 0 };
     Level {
         size_log2,
@@ -103,6 +103,7 @@ impl Format for SecondStage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Access;
     use crate::address::PhysAddr;
     use crate::radix::Entry;
 
@@ -145,6 +146,14 @@ mod tests {
     fn an_entry_without_r_and_w_is_absent_whatever_else_it_holds() {
         assert_eq!(decode(SecondStageRules::default(), 1, !3), Entry::Absent);
         assert_eq!(decode(SecondStageRules::default(), 4, !3), Entry::Absent);
+    }
+
+    #[test]
+    fn nothing_is_to_be_written_into_an_entry() {
+        let format = SecondStage::new(4, &SecondStageRules::default()).unwrap();
+        for access in [Access::Read, Access::Write] {
+            assert!(!format.must_mark(&format.levels()[0], 0x7003, true, access));
+        }
     }
 
     #[test]

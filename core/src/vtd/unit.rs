@@ -113,6 +113,7 @@ impl Unit {
             host_address_width: self.host_address_width,
             pages_2m: self.cap.map(Cap::second_stage_2m),
             pages_1g: self.cap.map(Cap::second_stage_1g),
+            // In scalable mode SNP is no reserved bit.
             snoop_control: None,
         }
     }

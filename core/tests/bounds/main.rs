@@ -4,6 +4,7 @@
 
 mod memo;
 mod shapes;
+mod visits;
 
 use iopt::memory::{Slot, SparseMemory};
 use iopt::radix::{Bound, Budget, Run};

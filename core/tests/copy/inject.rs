@@ -1,7 +1,7 @@
 //! Every call fails once: nothing leaks, nothing stays reserved, the error has a place, and a retry succeeds.
 
 use crate::builder::{Builder, PASS_THROUGH, first_stage, second_stage};
-use crate::common::{CONTEXT, RW, SOURCE, TOP, Tables, Words, unit};
+use crate::common::{CONTEXT, ROOT, RW, SOURCE, TOP, Tables, Words, unit};
 use crate::ledger::{Book, Failing, Ledger, Old};
 use crate::rows::{scalable, words};
 use crate::trial::{ADOPT, Bench, COPY, KEEP, Trial, copy};
@@ -206,6 +206,36 @@ fn each_read_of_execute_fails_once() {
     }
 }
 
+/// Two devices have one domain, and the second of them the wider addresses. A domain is opened once, for both.
+#[test]
+fn a_domain_is_as_wide_as_planned_whichever_read_fails() {
+    let mut tables = Tables::new(3);
+    tables.map(1, 0x5000, 0x7000 | RW);
+    let [context, top] = [0x50_0000, 0x51_0000];
+    tables.set(ROOT + 16 * 2, context | 1).set(context, top | 1).set(context + 8, 7 << 8 | 2);
+    tables.set(top + 8, 0x52_0000 | RW).set(0x52_0000, 0x53_0000 | RW).set(0x53_0000, 0x54_0000 | RW);
+    tables.set(0x54_0000, 0x7000 | RW);
+    let healthy = Trial::new(&words(&tables), &[unit()], &COPY).unwrap();
+    assert_eq!(healthy.iovas.domains[&(0, 7)], 48);
+    words(&tables).with(|memory| {
+        for call in 0.. {
+            let (mut pages, mut iovas, mut bench) = (Ledger::new(), Book::default(), Bench::new(1 << 8));
+            let (old, mut work, mut roots) = (Old::new(memory, false), bench.work(), [Rtaddr(0)]);
+            let plan = copy::plan(&old, &[unit()], &COPY, &mut work, |_, _| ()).unwrap();
+            *old.reads.borrow_mut() = Failing::at(call);
+            let done = plan.execute(&old, &[unit()], &mut pages, &mut iovas, &mut work, &mut roots);
+            match done {
+                Ok(_) => assert_eq!((&iovas.domains, &iovas.ranges), (&healthy.iovas.domains, &healthy.iovas.ranges)),
+                Err(error) => assert!(matches!(error, Error::Incomplete { .. }), "{error}"),
+            }
+            if old.failed.get().is_none() {
+                assert!(done.is_ok() && call > 10, "{call}");
+                return;
+            }
+        }
+    });
+}
+
 /// A page that can never be read loses what is below it, and nothing else.
 #[test]
 fn a_page_that_cannot_be_read_loses_only_that_table() {
@@ -270,13 +300,16 @@ fn a_memo_that_is_too_small_is_an_error_and_nothing_is_left() {
 #[test]
 fn a_table_that_is_not_copied_and_cannot_be_read_is_told() {
     let (words, unit) = legacy();
-    words.with(|memory| {
-        let (mut pages, mut iovas) = (Ledger::new(), Book::default());
-        let old = Old { broken: Some(PhysAddr(TOP)), ..Old::new(memory, true) };
-        let (.., problems) = copy(&old, &[unit], &keep(ADOPT), &mut pages, &mut iovas).unwrap();
-        assert!(matches!(problems.as_slice(), [problem @ Problem::Unreserved(_)] if problem.is_loss()), "{problems:?}");
-    });
-    let mut hole = words.clone();
-    let trial = Trial::new(hole.hole(TOP), &[unit], &ADOPT).unwrap();
-    assert!(matches!(trial.problems.as_slice(), [Problem::Refused(_)]), "{:?}", trial.problems);
+    for table in [TOP, words.get(TOP) & crate::ADDRESS] {
+        words.with(|memory| {
+            let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+            let old = Old { broken: Some(PhysAddr(table)), ..Old::new(memory, true) };
+            let (.., problems) = copy(&old, &[unit], &keep(ADOPT), &mut pages, &mut iovas).unwrap();
+            let [problem @ Problem::Unreserved(_)] = problems.as_slice() else { panic!("{problems:?}") };
+            assert!(problem.is_loss());
+        });
+        let mut hole = words.clone();
+        let trial = Trial::new(hole.hole(table), &[unit], &ADOPT).unwrap();
+        assert!(matches!(trial.problems.as_slice(), [Problem::Refused(_)]), "{:?}", trial.problems);
+    }
 }

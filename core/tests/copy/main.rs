@@ -17,10 +17,13 @@ mod builder;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ahead;
 mod inject;
 mod ledger;
 mod memory;
 mod nested_sharing;
+mod places;
+mod readings;
 mod reserve;
 mod rows;
 mod rows_more;

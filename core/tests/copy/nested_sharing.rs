@@ -4,7 +4,8 @@ use crate::builder::{Builder, first_stage, second_stage};
 use crate::common::SOURCE;
 use crate::rows::{OTHER, scalable};
 use crate::trial::{ADOPT, COPY, Trial};
-use iopt::copy::Problem;
+use iopt::copy::{Error, Options, Problem};
+use iopt::radix::{Bound, Budget};
 use iopt::{Pasid, SourceId};
 
 const DOMAIN: u16 = 7;
@@ -119,5 +120,71 @@ fn loops_of_tables_that_stay_are_told() {
     for options in [COPY, ADOPT] {
         let trial = Trial::new(&tables.words, &[scalable()], &options).unwrap();
         assert_eq!(trial.problems.iter().filter(|problem| is_loop(problem)).count(), 1, "{:?}", trial.problems);
+    }
+}
+
+/// A loop of the second stage is met by each walk through it, and told when it is copied.
+#[test]
+fn a_loop_of_the_second_stage_is_told_once() {
+    let mut tables = Builder::new();
+    let second = second(&mut tables);
+    nest(&mut tables, SOURCE, Pasid(0), second, &[OWN[1]]);
+    // What the first stage leads to lies behind the loop.
+    let directory = tables.directory_at(SOURCE, Pasid(0));
+    let third = (tables.words.get(directory) & crate::ADDRESS) + 16;
+    let top = tables.words.get(third) & crate::ADDRESS;
+    tables.map((top, 4), 1, BOTH.0, 0x4000_0000 | USER, USER);
+    let two = tables.table(1);
+    tables.words.set(second + 8, two | 3).set(two, second | 3);
+    for options in [COPY, ADOPT] {
+        let trial = Trial::new(&tables.words, &[scalable()], &options).unwrap();
+        let loops = trial.problems.iter().filter(|problem| matches!(problem, Problem::Loop(_))).count();
+        assert_eq!(loops, 1, "{options:?}: {:?}", trial.problems);
+    }
+}
+
+/// A budget is too small, or enough for all: nothing that is in use is missed.
+#[test]
+fn no_budget_leaves_a_part_unreserved() {
+    let mut tables = Builder::new();
+    let second = second(&mut tables);
+    nest(&mut tables, SOURCE, Pasid(0), second, &[OWN[0], BOTH]);
+    nest(&mut tables, OTHER, Pasid(0), second, &[OWN[1]]);
+    for options in [COPY, ADOPT] {
+        let mut enough = 0;
+        for max_tables in 0..64 {
+            match Trial::new(
+                &tables.words,
+                &[scalable()],
+                &Options { budget: Budget { tables: max_tables, ..options.budget }, ..options },
+            ) {
+                Ok(trial) => {
+                    assert_eq!(reserved(&trial), [OWN[0], BOTH, OWN[1]], "{max_tables}");
+                    enough += 1;
+                }
+                Err(error) => {
+                    assert_eq!((error, enough), (Error::Budget { unit: 0, bound: Bound::Tables(max_tables) }, 0))
+                }
+            }
+        }
+        assert!(enough > 0, "{options:?}");
+    }
+}
+
+/// A first stage that is nested stays where it is. Where it has no memory the hardware has none, either.
+#[test]
+fn a_hole_in_a_nested_first_stage_loses_nothing() {
+    let mut tables = Builder::new();
+    let second = second(&mut tables);
+    nest(&mut tables, SOURCE, Pasid(0), second, &[OWN[1], BOTH]);
+    let directory = tables.directory_at(SOURCE, Pasid(0));
+    let third = (tables.words.get(directory) & crate::ADDRESS) + 16;
+    let top = tables.words.get(third) & crate::ADDRESS;
+    let leaves = tables.at((top, 4), 1, OWN[1].0, USER) & !0xfff;
+    tables.words.hole(leaves);
+    for options in [COPY, ADOPT] {
+        let trial = Trial::new(&tables.words, &[scalable()], &options).unwrap();
+        assert!(matches!(trial.problems.as_slice(), [Problem::Refused(_)]), "{:?}", trial.problems);
+        assert_eq!((reserved(&trial), trial.plan.lost), (vec![BOTH], 0), "{options:?}");
     }
 }

@@ -247,6 +247,23 @@ fn row_10_a_root_entry_that_points_to_nothing_is_not_present_in_the_copy() {
 }
 
 #[test]
+fn row_10_each_half_of_a_bus_may_point_to_nothing() {
+    for half in [0, 8] {
+        let mut tables = Builder::new();
+        let top = tables.table(1);
+        tables.context(SOURCE, 0, 1, 0);
+        tables.pasid(SOURCE, Pasid(0), second_stage(top, 3));
+        tables.words.set(ROOT + 16 * 9 + half, 1);
+        assert!(matches!(Trial::new(&tables.words, &[scalable()], &COPY), Err(Error::Incomplete { .. })));
+        let trial = Trial::new(&tables.words, &[scalable()], &KEEP).unwrap();
+        let [Problem::NullTable(place), Problem::Lost(_)] = trial.problems.as_slice() else {
+            panic!("{:?}", trial.problems)
+        };
+        assert_eq!((place.structure, place.index, trial.word(&[16 * 9 + half])), (Structure::Root, 9, 0));
+    }
+}
+
+#[test]
 fn row_12_pass_through_and_page_tables_under_one_domain_id_are_each_copied_for_what_they_are() {
     for pass_through_first in [false, true] {
         let mut tables = Tables::new(3);

@@ -48,6 +48,17 @@ fn row_11_reserved_bits_of_a_pointer_are_reported_and_kept() {
     }
 }
 
+/// All of the upper word of a root entry is reserved.
+#[test]
+fn row_11_reserved_bits_beside_a_pointer_are_kept() {
+    let mut tables = Tables::new(3);
+    tables.map(1, 0x5000, 0x7000 | RW).set(ROOT_ENTRY + 8, BEYOND);
+    let trial = Trial::new(&words(&tables), &[unit()], &COPY).unwrap();
+    assert!(matches!(trial.problems.as_slice(), [Problem::Refused(_)]), "{:?}", trial.problems);
+    let root = ROOT_ENTRY - ROOT;
+    assert_eq!((trial.word(&[root]), trial.word(&[root + 8])), (1, BEYOND));
+}
+
 #[test]
 fn row_11_reserved_bits_are_kept_in_both_halves_of_a_bus_and_in_scalable_contexts() {
     let known = scalable().with_host_address_width(Some(HOST_WIDTH));

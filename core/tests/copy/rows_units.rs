@@ -197,3 +197,22 @@ fn row_22_what_the_allocator_and_the_reserver_refuse_is_passed_on_and_everything
     let trial = Trial::new(&tables, &[unit()], &COPY).unwrap();
     assert!(trial.roots[0].root_table() >= PhysAddr(NEW));
 }
+
+#[test]
+fn there_must_be_a_place_for_each_new_root_and_may_be_more() {
+    let tables = one_page();
+    tables.with(|memory| {
+        let (units, mut bench) = ([unit()], Bench::new(64));
+        let plan = copy::plan(memory, &units, &COPY, &mut bench.work(), |_, problem| panic!("{problem}")).unwrap();
+        for count in 0..3 {
+            let (mut pages, mut iovas) = (Ledger::new(), Book::default());
+            let mut roots = vec![Rtaddr(0); count];
+            let done = plan.execute(memory, &units, &mut pages, &mut iovas, &mut bench.work(), &mut roots);
+            let expected = if count == 0 { Err(Error::Roots { units: 1, roots: 0 }) } else { Ok(plan.pages) };
+            assert_eq!(done.map(|done| done.pages), expected);
+            assert_eq!(pages.balance() as u64, if count == 0 { 0 } else { plan.pages });
+            let written: Vec<bool> = roots.iter().map(|root| root.0 != 0).collect();
+            assert_eq!(written, [true, false][..count.min(2)]);
+        }
+    });
+}

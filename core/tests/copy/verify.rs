@@ -1,11 +1,11 @@
 //! Copies that were tampered with.
 
-use crate::builder::Builder;
+use crate::builder::{Builder, first_stage};
 use crate::common::{CONTEXT, CONTEXT_ENTRY, ROOT, ROOT_ENTRY, RW, SOURCE, TOP, Tables, unit};
 use crate::inject::with_pasids;
 use crate::rows::{OTHER_ENTRY, TO_TOP, scalable, words};
-use crate::trial::{ADOPT, COPY, KEEP, Trial};
-use iopt::copy::Difference;
+use crate::trial::{ADOPT, Bench, COPY, KEEP, Trial};
+use iopt::copy::{self, Difference};
 use iopt::vtd::Rtaddr;
 use iopt::{Pasid, PhysAddr};
 
@@ -154,4 +154,77 @@ fn root_table_addresses_are_compared_in_number_and_mode() {
     assert_eq!((old.0, new.0), (ROOT, root.0 | 1 << 10));
     trial.roots.clear();
     assert_eq!(trial.verify(&words), Err(Difference::Roots { units: 1, roots: 0 }));
+}
+
+/// A table of six levels has 128 entries on top. What lies behind them is none, and is kept as it is.
+#[test]
+fn what_lies_behind_the_entries_of_a_top_table_is_copied_and_counts() {
+    for word in [0x55_5003, 1 << 62 | 0x55_5003] {
+        let mut tables = Tables::new(6);
+        tables.map(1, 0x5000, 0x7000 | RW).set(TOP + 8 * 128, word);
+        let words = words(&tables);
+        let mut trial = Trial::new(&words, &[unit()], &COPY).unwrap();
+        assert_eq!((trial.problems.len(), trial.plan.pages), (0, 2 + 6));
+        let addr = at(&trial, &[TO_TOP[0], TO_TOP[1], 8 * 128]);
+        assert_eq!(trial.pages.word(addr), word);
+        trial.pages.tamper(addr, word & !crate::ADDRESS);
+        assert!(matches!(trial.verify(&words), Err(Difference::Entry { .. })), "{word:#x}");
+    }
+}
+
+#[test]
+fn too_small_a_memo_is_told_with_its_size() {
+    let (words, unit) = with_pasids();
+    let trial = Trial::new(&words, &[unit], &COPY).unwrap();
+    for slots in 0..64 {
+        let result = words.with(|memory| {
+            let mut bench = Bench::new(slots);
+            copy::verify(memory, &[unit], &trial.roots, &trial.pages, &COPY, &mut bench.work())
+        });
+        // The root table needs none, both pages of the directory have one, and one stays empty.
+        let enough = slots as u64 > trial.verified.tables - 2;
+        assert_eq!(result, if enough { Ok(trial.verified) } else { Err(Difference::MemoFull { slots }) }, "{slots}");
+    }
+}
+
+/// Of a page of a directory that was lost, nothing may be in the copy.
+#[test]
+fn a_lost_page_of_a_directory_is_empty_in_the_copy() {
+    let (mut words, unit) = with_pasids();
+    let mut trial = Trial::new(&words, &[unit], &COPY).unwrap();
+    let directory = trial.word(&[16, 0x13 * 32]) & crate::ADDRESS;
+    let old = words.get(words.get(ROOT + 16) - 1 + 0x13 * 32) & crate::ADDRESS;
+    assert!(trial.pages.word(directory + 0x1000) != 0, "a PASID table");
+    words.hole(old + 0x1000);
+    for options in [COPY, KEEP] {
+        trial.options = options;
+        assert!(matches!(trial.verify(&words), Err(Difference::Unreadable(_))), "{options:?}");
+    }
+    let mut trial = Trial::new(&words, &[unit], &KEEP).unwrap();
+    assert_eq!(trial.verified.missing, 1);
+    trial.options = COPY;
+    assert!(matches!(trial.verify(&words), Err(Difference::Unreadable(_))));
+}
+
+/// The word of FSPTPTR has no P, and SRE in its place.
+#[test]
+fn a_first_stage_of_supervisors_is_compared_like_any_other() {
+    for sre in [0, 1] {
+        let mut tables = Builder::new();
+        tables.context(SOURCE, 0, 1, 0);
+        let top = tables.table(1);
+        tables.map((top, 4), 1, 0x5000, 0x7027, 0x27);
+        let [word, domain, third] = first_stage(top, 4);
+        tables.pasid(SOURCE, Pasid(0), [word, domain, third | sre]);
+        let mut trial = Trial::new(&tables.words, &[scalable()], &COPY).unwrap();
+        let addr = at(&trial, &[16, 0x13 * 32, 0, 16]);
+        assert_eq!(trial.pages.word(addr) & 0xfff, sre);
+        trial.pages.tamper(addr, top | sre);
+        assert!(matches!(trial.verify(&tables.words), Err(Difference::OldMemory { .. })), "{sre}");
+        for options in [COPY, KEEP] {
+            trial.options = options;
+            trial.pages.tamper(addr, sre);
+            assert!(trial.verify(&tables.words).is_err(), "{sre} {options:?}");
+        }
+    }
 }

@@ -74,6 +74,19 @@ impl Twin for FirstStageTwin {
     }
 }
 
+fn case(levels: u8, rules: FirstStageRules) -> Case<FirstStage> {
+    Case {
+        name: format!("first stage, {levels} levels, {rules:?}"),
+        format: FirstStage::new(levels, &rules).unwrap(),
+        twin: Box::new(FirstStageTwin { levels, rules }),
+    }
+}
+
+/// For a host of this many bits.
+pub fn on_host(width: u8) -> Case<FirstStage> {
+    case(5, FirstStageRules { host_address_width: Some(width), ..FirstStageRules::default() })
+}
+
 pub fn cases() -> Vec<Case<FirstStage>> {
     let unknown = FirstStageRules::default();
     let least = FirstStageRules {
@@ -95,11 +108,7 @@ pub fn cases() -> Vec<Case<FirstStage>> {
     let mut cases = Vec::new();
     for levels in [4, 5] {
         for rules in [unknown, least, most, supervisor, protected] {
-            cases.push(Case {
-                name: format!("first stage, {levels} levels, {rules:?}"),
-                format: FirstStage::new(levels, &rules).unwrap(),
-                twin: Box::new(FirstStageTwin { levels, rules }),
-            });
+            cases.push(case(levels, rules));
         }
     }
     cases

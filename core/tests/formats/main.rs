@@ -23,6 +23,7 @@ mod numbers;
 mod second_stage;
 mod tree;
 mod twin;
+mod visits;
 mod walks;
 
 use twin::Twin;
@@ -54,9 +55,21 @@ conformance! {
     leaves_end_where_the_next_address_begins: walks::boundaries,
     permission_comes_before_reserved_bits_at_each_level: walks::order_of_checks,
     a_cursor_finds_what_naive_recursion_finds: walks::cursor,
+    a_run_is_as_long_as_its_leaves_are_alike: visits::runs,
+    what_is_skipped_is_one_table_and_all_below_it: visits::skipping,
+    tables_are_asked_for_ahead_if_they_are_read: visits::hints,
     ranges_are_the_naive_ones: walks::ranges,
     windows_show_a_part_of_the_whole: walks::windows,
     seeking_goes_anywhere: walks::seeking,
     nearby_windows_share_their_tables: walks::nearby_windows,
     single_translations_are_the_naive_ones: walks::translations,
+}
+
+/// From two pages on; narrower ones than a large leaf are among them.
+#[test]
+fn every_bit_is_exactly_one_thing_for_a_host_of_any_width() {
+    for width in 13..=64 {
+        bits::masks(&first_stage::on_host(width));
+        bits::masks(&second_stage::on_host(width));
+    }
 }

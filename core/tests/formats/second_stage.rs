@@ -66,6 +66,19 @@ impl Twin for SecondStageTwin {
     }
 }
 
+fn case(levels: u8, rules: SecondStageRules) -> Case<SecondStage> {
+    Case {
+        name: format!("second stage, {levels} levels, {rules:?}"),
+        format: SecondStage::new(levels, &rules).unwrap(),
+        twin: Box::new(SecondStageTwin { levels, rules }),
+    }
+}
+
+/// For a host of this many bits.
+pub fn on_host(width: u8) -> Case<SecondStage> {
+    case(5, SecondStageRules { host_address_width: Some(width), ..SecondStageRules::default() })
+}
+
 pub fn cases() -> Vec<Case<SecondStage>> {
     let unknown = SecondStageRules::default();
     let least = SecondStageRules {
@@ -83,11 +96,7 @@ pub fn cases() -> Vec<Case<SecondStage>> {
     let mut cases = Vec::new();
     for levels in 2..=6 {
         for rules in [unknown, least, most] {
-            cases.push(Case {
-                name: format!("second stage, {levels} levels, {rules:?}"),
-                format: SecondStage::new(levels, &rules).unwrap(),
-                twin: Box::new(SecondStageTwin { levels, rules }),
-            });
+            cases.push(case(levels, rules));
         }
     }
     cases

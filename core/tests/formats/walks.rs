@@ -12,14 +12,14 @@ use iopt::radix::{
 };
 use iopt::{Access, Iova, IovaRange, Permissions, PhysAddr};
 
-const TREES: u64 = 12;
-const ALL: (u64, u64) = (0, u64::MAX);
+pub const TREES: u64 = 12;
+pub const ALL: (u64, u64) = (0, u64::MAX);
 
-fn scratch() -> TableScratch {
+pub fn scratch() -> TableScratch {
     [Page::ZERO; iopt::radix::MAX_LEVELS]
 }
 
-fn window((first, last): (u64, u64)) -> IovaRange {
+pub fn window((first, last): (u64, u64)) -> IovaRange {
     IovaRange::new(Iova(first), Iova(last)).unwrap()
 }
 
@@ -28,11 +28,11 @@ fn flags(permissions: Permissions) -> (bool, bool) {
 }
 
 /// Each tree with its seed.
-fn trees<F>(case: &Case<F>) -> impl Iterator<Item = (u64, Tree<'_>)> {
+pub fn trees<F>(case: &Case<F>) -> impl Iterator<Item = (u64, Tree<'_>)> {
     (0..TREES).map(|seed| (seed, Tree::random(&*case.twin, seed)))
 }
 
-fn found(item: Item<'_>) -> Vec<Found> {
+pub fn found(item: Item<'_>) -> Vec<Found> {
     match item {
         Item::Table(table) => vec![Found::Table { addr: table.addr.0, level: table.level, iova: table.iova.0 }],
         Item::Run(run) => {
@@ -81,7 +81,7 @@ fn walk<F: Format + Copy + Default>(format: F, tree: &Tree<'_>, of: (u64, u64)) 
     all
 }
 
-fn assert_same(found: &[Found], expected: &[Found], context: &str) {
+pub fn assert_same(found: &[Found], expected: &[Found], context: &str) {
     if let Some(at) = (0..found.len().max(expected.len())).find(|at| found.get(*at) != expected.get(*at)) {
         panic!("{context}: number {at} is {:x?}, not {:x?}", found.get(at), expected.get(at));
     }
@@ -215,7 +215,9 @@ pub fn seeking<F: Format + Copy + Default>(case: &Case<F>) {
                 assert_same(&concerning(&later, twin, ALL), &expected, &context);
             }
             if random.one_in(3) || position.is_none() {
-                here.extend(rest(&mut cursor));
+                let rest = rest(&mut cursor);
+                assert!(position.is_some() || rest.is_empty(), "{context}: more comes behind the end");
+                here.extend(rest);
                 assert_same(&concerning(&here, twin, ALL), &expected, &context);
                 assert_eq!(cursor.position(), None, "{context}");
             }

@@ -26,6 +26,7 @@ mod first_stage;
 mod judge;
 mod kinds;
 mod naive;
+mod nested;
 mod order;
 mod pasid;
 mod random;

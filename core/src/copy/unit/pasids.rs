@@ -44,8 +44,8 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
             };
             match fetched {
                 Some(()) => {
-                    let entries = context.directory_entries().saturating_sub(page << 9).min(512);
-                    self.directory_page(unit, table, owner, page, entries)?;
+                    // One that is longer than a page fills all of its pages.
+                    self.directory_page(unit, table, owner, page, context.directory_entries().min(512))?;
                 }
                 None => self.images.directory.clone_from(&Page::ZERO),
             }

@@ -147,7 +147,7 @@ impl<R: PhysReader + ?Sized> Verifier<'_, '_, R> {
                 self.verified.missing = self.verified.missing.saturating_add(1);
                 continue;
             }
-            let entries = context.directory_entries().saturating_sub(page << 9).min(512);
+            let entries = context.directory_entries().min(512);
             for (index, number) in (0..512usize).zip(0u32..) {
                 let entry = PasidDirectoryEntry::table(&self.images.directory).get(index).copied();
                 let made = PasidDirectoryEntry::table(self.copy(at, parent)?).get(index).copied();

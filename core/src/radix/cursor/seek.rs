@@ -51,8 +51,8 @@ impl<R: PhysReader + ?Sized, F: Format> Cursor<'_, R, F> {
             level = level.wrapping_add(1);
         }
         if self.format.sign_extended() {
-            // Below the top table, the path tells which half it is in.
-            self.stand_in_half(level < self.top && iova.0 > u64::MAX >> 1);
+            // Of the lower half nothing lies behind an address of the upper one.
+            self.stand_in_half(iova.0 > u64::MAX >> 1);
         }
         self.level = level;
         let (from, last) = (self.from, self.last);

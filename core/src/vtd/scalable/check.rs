@@ -2,7 +2,7 @@
 
 use super::{Half, PasidDirectoryEntry, PasidEntry, PasidTranslation, ScalableContextEntry, ScalableRootEntry};
 use crate::address::Pasid;
-use crate::format::{FirstStage, FirstStageRules, SecondStage, SecondStageRules};
+use crate::format::{FirstStage, FirstStageRules, SecondStage};
 use crate::vtd::{AddressSpace, Cap, Cause, Ecap, FaultReason, FirstStageSpace, SecondStageSpace, Unit, Verdict};
 
 impl Unit {
@@ -134,9 +134,7 @@ impl Unit {
 
     fn second_stage(&self, entry: &PasidEntry) -> Verdict<SecondStageSpace> {
         let aw = entry.address_width();
-        // SNP is no reserved bit in scalable mode.
-        let rules = SecondStageRules { snoop_control: Some(true), ..self.second_stage_rules() };
-        match self.levels(aw).and_then(|levels| SecondStage::new(levels, &rules)) {
+        match self.levels(aw).and_then(|levels| SecondStage::new(levels, &self.second_stage_rules())) {
             Some(format) => Ok(SecondStageSpace::new(entry.second_stage_table(), format, self.cap)),
             None => Err((FaultReason::PasidEntryInvalid, self.no_address_width(aw))),
         }
