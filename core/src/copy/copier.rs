@@ -20,6 +20,9 @@ pub(super) struct Copier<'c, 'w, R: ?Sized> {
     pub(super) root: Option<PhysAddr>,
     /// How many pages may be allocated.
     pub(super) planned: Option<u64>,
+    /// The first table that could not be read when looking for what is in use, until something is told.
+    pub(super) unread: Option<Fault>,
+    told: bool,
 }
 
 impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
@@ -33,11 +36,34 @@ impl<'c, 'w, R: PhysReader + ?Sized> Copier<'c, 'w, R> {
         report: &'c mut dyn FnMut(&Problem),
     ) -> Self {
         let mode = plan.options.mode;
-        Self { old, pages, plan, mode, unit, memo, images, report, root: None, planned: None }
+        Self {
+            old,
+            pages,
+            plan,
+            mode,
+            unit,
+            memo,
+            images,
+            report,
+            root: None,
+            planned: None,
+            unread: None,
+            told: false,
+        }
     }
 
     pub(super) fn tell(&mut self, problem: &Problem) {
+        self.told = true;
         (self.report)(problem);
+    }
+
+    /// A table that could not be read when looking for what is in use is met again when it is copied, and told then. If
+    /// nothing was told, it could be read in the end: what was looked for through it need not be all.
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
+        match self.unread.take() {
+            Some(fault) if !self.told => self.lose_table(fault, true),
+            _ => Ok(()),
+        }
     }
 
     /// Something is lost. It is an error only when that was not so at the time of planning.

@@ -23,7 +23,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
     /// A page table is copied as it is looked at, once, however many devices use it: then it is at hand. The entries
     /// that lead to it are copied later.
     pub(super) fn devices(&mut self, unit: &Unit, told: Telling<'_>, walk: &mut Scratch) -> Result<(), Error> {
-        widths(self.old, self.unit, unit, self.plan, self.memo, walk, told.unread)?;
+        self.unread = widths(self.old, self.unit, unit, self.plan, self.memo, walk, told.unread)?;
         let mut walk = unit.walk(self.old, walk).budget(self.plan.options.budget);
         let uses = InUse::new(self.unit, told.iovas);
         let mut devices = Devices { copier: self, unit, uses, unread: told.unread, device: None, failed: None };
@@ -136,6 +136,7 @@ impl<R: PhysReader + ?Sized> Devices<'_, '_, '_, '_, R> {
             Cause::Budget(bound) => return Err(Error::Budget { unit: self.copier.unit, bound }),
             Cause::Unreadable(_) => {
                 unread(self.copier.unit, *fault, self.copier.plan, self.unread)?;
+                self.copier.unread.get_or_insert(*fault);
                 if stays(self.copier.mode, self.device.as_ref(), fault) {
                     self.copier.lose_table(*fault, true)?;
                 }
@@ -165,7 +166,7 @@ fn stays(mode: Mode, device: Option<&Device>, fault: &Fault) -> bool {
 }
 
 /// Finds out how many bits the addresses of each domain have. Those of devices with different page tables may differ,
-/// and a domain is opened once.
+/// and a domain is opened once. Returns the first table that could not be read.
 fn widths<R: PhysReader + ?Sized>(
     old: &R,
     number: usize,
@@ -174,7 +175,8 @@ fn widths<R: PhysReader + ?Sized>(
     memo: &mut Memo<'_>,
     walk: &mut Scratch,
     planned: Option<u64>,
-) -> Result<(), Error> {
+) -> Result<Option<Fault>, Error> {
+    let mut first_unread = None;
     let mut walk = unit.walk(old, walk).budget(plan.options.budget);
     while let Some(step) = walk.next() {
         match step {
@@ -189,13 +191,16 @@ fn widths<R: PhysReader + ?Sized>(
             }
             Step::Fault(fault) => match fault.cause {
                 Cause::Budget(bound) => return Err(Error::Budget { unit: number, bound }),
-                Cause::Unreadable(_) => unread(number, fault, plan, planned)?,
+                Cause::Unreadable(_) => {
+                    unread(number, fault, plan, planned)?;
+                    first_unread.get_or_insert(fault);
+                }
                 _ => {}
             },
             Step::Run(_) | Step::Table(_) | Step::Shared(_) => {}
         }
     }
-    Ok(())
+    Ok(first_unread)
 }
 
 /// Counts a table that can't be read. More of them than planned, and something in use is missed.

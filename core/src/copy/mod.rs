@@ -134,6 +134,7 @@ pub fn plan<R: PhysReader + ?Sized>(
         copier.memo.read_by(number, units);
         copier.devices(unit, told, &mut work.room.walk)?;
         copier.unit(unit)?;
+        copier.settle()?;
     }
     Ok(plan)
 }
@@ -203,8 +204,8 @@ impl Plan {
             *root = copied?;
         }
         match work.memo.unmet() {
-            Some(table) if done.lost == 0 => Err(Error::Torn { table }),
-            // A table that was lost in the meantime took the way to its page tables along: that is told.
+            Some(table) if done.lost <= self.lost => Err(Error::Torn { table }),
+            // A table that was lost since the plan was made took the way to its page tables along.
             _ => Ok(()),
         }
     }

@@ -70,7 +70,10 @@ pub fn check(world: &World<'_>, change: Change) {
         };
         assert_eq!(done.pages, pages.pages.len() as u64, "{change:?}");
         assert!(done.pages <= plan.pages && pages.all_flushed(), "{change:?}");
-        check_reached(roots[0], &pages);
+        // A table that is lost in between takes the way to its page tables along.
+        if done.lost <= plan.lost {
+            check_reached(roots[0], &pages);
+        }
         if mode == Mode::Copy {
             check_closed(world.unit, roots[0], &pages);
         }
