@@ -22,14 +22,14 @@ struct Walked {
 /// Checks that what is shared and what repeats stands for just what the walk without a memo finds there.
 pub fn check(unit: &Unit, memory: &(impl PhysReader + ?Sized)) {
     let (mut scratch, mut slots) = (Box::new(Scratch::new()), vec![MemoSlot::EMPTY; 1 << 10]);
-    let (whole, path_matters) = walk(unit.walk(memory, &mut scratch));
+    let Some((whole, path_matters)) = walk(unit.walk(memory, &mut scratch)) else { return };
     let whole_tables: usize = whole.iter().map(|walked| walked.tables.len()).sum();
-    let (once, _) = walk(unit.walk(memory, &mut scratch).memo(&mut slots));
+    let Some((once, memo_was_full)) = walk(unit.walk(memory, &mut scratch).memo(&mut slots)) else { return };
     check_once(&once);
     let tables: usize = once.iter().map(|walked| walked.tables.len()).sum();
     assert!(tables <= whole_tables, "{tables} tables with a memo, {whole_tables} without");
     assert_eq!(once.len(), whole.len());
-    if path_matters {
+    if path_matters || memo_was_full {
         return;
     }
     let mut expanded: Vec<Walked> = Vec::new();
@@ -43,8 +43,9 @@ pub fn check(unit: &Unit, memory: &(impl PhysReader + ?Sized)) {
     }
 }
 
-/// Walks everything, and tells whether what is found below a table depends on the path to it.
-fn walk<R: PhysReader + ?Sized>(walk: UnitWalk<'_, R>) -> (Vec<Walked>, bool) {
+/// Walks everything, and tells whether what is found below a table may depend on the path to it; `None` if that is too
+/// much.
+fn walk<R: PhysReader + ?Sized>(walk: UnitWalk<'_, R>) -> Option<(Vec<Walked>, bool)> {
     let mut walk = walk.budget(Budget { tables: 1 << 16, ..Budget::UNLIMITED });
     let (mut found, mut path_matters) = (Vec::<Walked>::new(), false);
     while let Some(step) = walk.next() {
@@ -57,11 +58,12 @@ fn walk<R: PhysReader + ?Sized>(walk: UnitWalk<'_, R>) -> (Vec<Walked>, bool) {
             (Step::Run(run), Some(last)) => {
                 last.leaves.extend(run.leaves().map(|leaf| (leaf.iova.0, leaf.page_size_log2, leaf.phys.0)));
             }
-            (Step::Fault(fault), _) => path_matters |= matches!(fault.cause, Cause::Loop { .. } | Cause::Budget(_)),
+            (Step::Fault(fault), _) if matches!(fault.cause, Cause::Budget(_)) => return None,
+            (Step::Fault(fault), _) => path_matters |= matches!(fault.cause, Cause::Loop { .. }),
             (step, None) => panic!("before the first device: {step:?}"),
         }
     }
-    (found, path_matters || walk.is_memo_full())
+    Some((found, path_matters || walk.is_memo_full()))
 }
 
 /// No table is walked twice where all of it is looked at, and who it is shared with came to it before.
