@@ -291,3 +291,16 @@ fn ranges_are_whole_for_each_device_even_with_a_memo() {
         [Ok(1 << 30)]
     );
 }
+
+/// Of a top table the walk may look at a part only, the same for each device that has it: it is not read again.
+#[test]
+fn a_top_table_that_is_seen_in_part_is_shared_with_who_sees_the_same_part() {
+    let mut slots = vec![Slot::EMPTY; 16];
+    let second_device = [(0x2010, TOP | 1), (0x2018, 0x102)];
+    let memory = memory(&mut slots, 4, diamonds(4, 1).into_iter().chain(second_device));
+    let window = IovaRange::block(Iova(0), 39);
+    let mut seen = Seen::default();
+    let (statistics, _) = look(&memory, 1 << 10, &mut seen, |walk| walk.only_range(window));
+    assert_eq!((seen.devices, seen.tables.len(), seen.shared.len(), statistics.tables), (2, 4, 1, 2 + 4));
+    assert_eq!((seen.shared[0].table.addr, seen.shared[0].with.source_id), (PhysAddr(TOP), SourceId::new(0, 0)));
+}
