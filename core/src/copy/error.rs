@@ -69,7 +69,8 @@ pub enum Error {
         /// How many there are now, at least.
         found: u64,
     },
-    /// The entry that led to a page table which was copied is gone: memory changes while it is copied.
+    /// The entry that led to a page table which was copied is gone, or can't be read any more: memory changes while it is
+    /// copied. A new plan takes it as it is then.
     #[error("the tables change while they are copied: nothing leads to the table at {table} any more")]
     Torn {
         /// The old table.

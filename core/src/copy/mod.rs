@@ -203,11 +203,7 @@ impl Plan {
             }
             *root = copied?;
         }
-        match work.memo.unmet() {
-            Some(table) if done.lost <= self.lost => Err(Error::Torn { table }),
-            // A table that was lost since the plan was made took the way to its page tables along.
-            _ => Ok(()),
-        }
+        work.memo.unmet().map_or(Ok(()), |table| Err(Error::Torn { table }))
     }
 }
 

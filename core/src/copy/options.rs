@@ -18,8 +18,8 @@ pub enum Partial {
     /// Copy all or nothing.
     #[default]
     Refuse,
-    /// Keep what can be kept. Entries of which the table is lost are not present in the copy. If that happens only after
-    /// page tables behind it were copied, nothing leads to their copies, which stay allocated.
+    /// Keep what can be kept. Entries of which the table is lost are not present in the copy. A table that is lost only
+    /// after page tables behind it were copied makes a new plan necessary: [`Error::Torn`](super::Error::Torn).
     Keep,
 }
 

@@ -27,9 +27,10 @@ pub fn check(world: &World<'_>, change: Change) {
             for ((addr, page), entry) in read.iter().zip(&path) {
                 assert!(holds(*addr, page, entry, world.unit.is_scalable()), "{entry:?} was read");
             }
-            let nested = matches!(seen.device.space, AddressSpace::Nested(..));
-            let stages = |entry: &PathEntry| matches!(entry.structure, Structure::FirstStage(_));
-            let nested = nested || path.iter().any(stages) && !stages(path.last().expect("there are some"));
+            // The path of a nested translation goes back and forth between the stages.
+            let first = path.iter().any(|entry| matches!(entry.structure, Structure::FirstStage(_)));
+            let second = path.iter().any(|entry| matches!(entry.structure, Structure::SecondStage(_)));
+            let nested = matches!(seen.device.space, AddressSpace::Nested(..)) || first && second;
             if !nested {
                 path.windows(2).for_each(|pair| check_pair(&pair[0], &pair[1]));
             }
