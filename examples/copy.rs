@@ -1,10 +1,11 @@
 //! What a kernel that takes over does with the tables of the one that crashed: plan, execute, verify.
-//! The two traits are for the kernel to implement; the old tables are a few words in a `SparseMemory`.
+//! The two traits are for the kernel to implement; the old tables are made by a `UnitBuilder`.
 
+use iopt::builder::{Leaves, Target, UnitBuilder};
 use iopt::copy::{self, MemoSlot, Options, Room, Workspace};
 use iopt::memory::{AllocError, AllocErrorKind, IovaReserver, Page, PageAllocator, ReserveError, Slot, SparseMemory};
-use iopt::vtd::{Rtaddr, Unit};
-use iopt::{DomainId, IovaRange, Permissions, PhysAddr, SourceId};
+use iopt::vtd::{Rtaddr, TranslationMode};
+use iopt::{DomainId, Iova, IovaRange, Permissions, PhysAddr, SourceId};
 
 const POOL: u64 = 0x10_0000;
 /// Pages for tables. A kernel asks its page allocator, and translates between physical and virtual addresses.
@@ -62,10 +63,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The old kernel's memory, as a kernel maps it: root, context and page tables of one device, and a 2 MiB page.
     let mut slots = [Slot::EMPTY; 8];
     let mut old = SparseMemory::new(&mut slots);
-    for (addr, word) in [(0x1000, 0x2001), (0x2080, 0x3001), (0x2088, 0x101), (0x3000, 0x4003), (0x4008, 0x20_0083)] {
-        old.write_u64(PhysAddr(addr), word)?;
-    }
-    let units = [Unit::new(Rtaddr(0x1000))?]; // what RTADDR_REG says, with CAP, ECAP and the host address width
+    let mut tables = UnitBuilder::new(&mut old, TranslationMode::Legacy)?;
+    let table = tables.second_stage(3)?;
+    tables.map(table, Leaves::of_2m(Iova(0x20_0000), PhysAddr(0x20_0000)))?;
+    tables.device(SourceId::new(0, 8), Target::second_stage(table))?;
+    let units = [tables.unit()]; // a kernel reads RTADDR_REG, CAP, ECAP and the host address width
     let (mut memo, mut room, options) = ([MemoSlot::EMPTY; 32], Room::new(), Options::default());
     let mut work = Workspace::new(&mut memo, &mut room);
     // A plan changes nothing. What can't be copied, or looks wrong, is told here.

@@ -2,8 +2,12 @@
 //! for. They are written as raw images, so that a reader maps them.
 
 use crate::random_bytes;
+use iopt::builder::{self, Leaves, PageTable, Stage, Target, UnitBuilder};
+use iopt::memory::{PageAllocator, Slot, SparseMemory, ranges};
 use iopt::vtd::Rtaddr;
+use iopt::{Iova, PhysAddr, SourceId};
 use std::io::{self, Seek, SeekFrom, Write};
+use zerocopy::IntoBytes;
 
 /// What the image holds.
 #[derive(Clone, Copy, Debug)]
@@ -66,17 +70,11 @@ impl ImageKind {
 }
 
 const ROOT: u64 = 0x1000;
-const CONTEXT: u64 = 0x2000;
-const PASID_DIRECTORY: u64 = 0x3000;
-const PASID_TABLE: u64 = 0x4000;
-/// The top table of the second stage behind a first stage, and the tables that it leads to.
-const IDENTITY: u64 = 0x5000;
-/// The device that has the page table: 00:01.0.
-const DEVFN: u64 = 8;
+const DEVICE: SourceId = SourceId::new(0, 8);
 /// How many tables of 512 leaves of 1 GiB the second stage behind a first stage has. They reach further than any leaf.
 const IDENTITY_TABLES: u64 = 8;
-/// The first of the pages that hold page tables.
-const TABLES: u64 = IDENTITY / 4096 + 1 + IDENTITY_TABLES;
+/// The first of the pages that hold page tables, behind the tables that lead to them and that second stage.
+const TABLES: u64 = 6 + IDENTITY_TABLES;
 /// Memory ends here, in pages of 4 KiB.
 const FRAMES: u64 = IDENTITY_TABLES << 27;
 
@@ -132,27 +130,31 @@ impl ImageSpec {
 
     /// The tables that lead to the device's page tables, of which `top` is the top one.
     fn device<W: Write + Seek>(&self, out: &mut W, top: u64) -> io::Result<()> {
-        page(out, ROOT, &[(0, CONTEXT | 1)])?;
-        // PGTT, and AW of the second stage for four levels; the first stage has them anyway.
-        let (pgtt, aw) = (6, 2 << 2);
-        let entry = match self.kind {
-            ImageKind::Legacy => return page(out, CONTEXT, &[(2 * DEVFN, top | 1), (2 * DEVFN + 1, 2 | 1 << 8)]),
-            ImageKind::SecondStage => [(0, top | 2 << pgtt | aw | 1), (1, 1), (2, 0)],
-            ImageKind::FirstStage => [(0, 1 << pgtt | 1), (1, 1), (2, top)],
-            ImageKind::Nested => [(0, IDENTITY | 3 << pgtt | aw | 1), (1, 1), (2, top)],
-        };
-        page(out, CONTEXT, &[(4 * DEVFN, PASID_DIRECTORY | 1)])?;
-        page(out, PASID_DIRECTORY, &[(0, PASID_TABLE | 1)])?;
-        page(out, PASID_TABLE, &entry)?;
-        if self.kind == ImageKind::Nested {
-            let table = |number: u64| IDENTITY + (number + 1) * 4096;
-            page(out, IDENTITY, &(0..IDENTITY_TABLES).map(|number| (number, table(number) | 3)).collect::<Vec<_>>())?;
-            for number in 0..IDENTITY_TABLES {
-                let leaf = |index: u64| (index, (number << 9 | index) << 30 | 0x83);
-                page(out, table(number), &(0..512).map(leaf).collect::<Vec<_>>())?;
-            }
+        let mut slots = vec![Slot::EMPTY; TABLES as usize];
+        let mut memory = SparseMemory::new(&mut slots);
+        memory.allocate_from(PhysAddr(ROOT));
+        self.build_device(&mut memory, PhysAddr(top)).map_err(io::Error::other)?;
+        for addr in ranges(&memory).flat_map(|range| (range.first().0..=range.last().0).step_by(4096)) {
+            let page = memory.page(PhysAddr(addr)).map_err(io::Error::other)?;
+            out.seek(SeekFrom::Start(addr))?;
+            out.write_all(page.as_bytes())?;
         }
         Ok(())
+    }
+
+    fn build_device(&self, memory: &mut SparseMemory<'_>, top: PhysAddr) -> Result<(), builder::Error> {
+        let mut tables = UnitBuilder::new(memory, self.kind.rtaddr().mode())?;
+        let table = |stage| PageTable { stage, levels: 4, top };
+        let target = match self.kind {
+            ImageKind::Legacy | ImageKind::SecondStage => Target::second_stage(table(Stage::Second)),
+            ImageKind::FirstStage => Target::first_stage(table(Stage::First)),
+            ImageKind::Nested => {
+                let identity = tables.second_stage(4)?;
+                tables.map(identity, Leaves::of_1g(Iova(0), PhysAddr(0)).times(IDENTITY_TABLES << 9))?;
+                Target::nested(table(Stage::First), identity)
+            }
+        };
+        tables.device(DEVICE, target)
     }
 
     /// The entries of one leaf table.
@@ -208,10 +210,10 @@ impl Random {
 mod tests {
     use super::*;
     use crate::Twin;
-    use iopt::memory::{Page, Slot, SparseMemory};
+    use iopt::memory::Page;
     use iopt::radix::{Cursor, Item, MAX_LEVELS, translate};
     use iopt::vtd::{AddressSpace, Unit};
-    use iopt::{Access, Iova, IovaRange, PhysAddr, SourceId};
+    use iopt::{Access, IovaRange};
     use zerocopy::FromBytes;
 
     /// IOVA and memory of each leaf.
@@ -252,7 +254,7 @@ mod tests {
             let mut expected = Leaves::new();
             with_image(&spec(ImageKind::Legacy), |memory| {
                 let twin = Twin { memory, rtaddr: ROOT, cap: None, ecap: None, haw: None };
-                let (leaves, bad) = twin.leaves(DEVFN as u16);
+                let (leaves, bad) = twin.leaves(DEVICE.0);
                 assert_eq!((leaves.len(), bad.len()), (515 * 25, 0));
                 expected.extend(leaves.iter().map(|leaf| (leaf.iova, leaf.phys)));
             });
@@ -260,7 +262,7 @@ mod tests {
                 with_image(&spec(kind), |memory| {
                     let unit = Unit::new(kind.rtaddr()).unwrap();
                     let mut copy = Page::ZERO;
-                    let device = unit.device(memory, SourceId(DEVFN as u16), &mut copy, |_| ()).unwrap();
+                    let device = unit.device(memory, DEVICE, &mut copy, |_| ()).unwrap();
                     let leaves = match (kind, &device.space) {
                         (ImageKind::FirstStage, AddressSpace::FirstStage(first)) => first_stage_leaves(memory, first),
                         (ImageKind::Nested, AddressSpace::Nested(first, second)) => {
