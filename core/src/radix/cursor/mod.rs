@@ -221,21 +221,19 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
         }
     }
 
-    /// Hands the runs that come next to `visit`, as long as nothing else comes and it answers `true`. Returns its
-    /// last answer.
+    /// Hands the runs that come next to `visit`, as long as nothing else comes and it answers `true`.
     ///
     /// It is what [`advance`](Self::advance) does for a run, without leaving the table in between: that matters
     /// where a table has many short runs.
     #[inline]
-    pub(crate) fn drain(&mut self, mut visit: impl FnMut(&Run<'_>) -> bool) -> bool {
+    pub(crate) fn drain(&mut self, mut visit: impl FnMut(&Run<'_>) -> bool) {
         let depth = place(self.level);
         let (Some(shape), Some(frame)) = (self.format.levels().get(depth), self.frames.get_mut(depth)) else {
-            return true;
+            return;
         };
-        let Some(page) = frame.lent.or(self.copies.get(depth)) else { return true };
+        let Some(page) = frame.lent.or(self.copies.get(depth)) else { return };
         let mut leaves = 0u64;
         let mut runs = self.statistics.runs;
-        let mut go_on = true;
         while let Some(index) = frame.presence.next(page, frame.next, frame.last, shape.present) {
             // The end of the budget is for `advance` to tell.
             if runs >= self.budget.runs {
@@ -248,14 +246,12 @@ impl<'m, R: PhysReader + ?Sized, F: Format> Cursor<'m, R, F> {
             leaves = leaves.wrapping_add(run.len() as u64);
             runs = runs.wrapping_add(1);
             frame.next = index.wrapping_add(run.len());
-            go_on = visit(&run);
-            if !go_on {
+            if !visit(&run) {
                 break;
             }
         }
         self.statistics.leaves = self.statistics.leaves.wrapping_add(leaves);
         self.statistics.runs = runs;
-        go_on
     }
 
     /// The run at `extent`, which [`advance`](Self::advance) returned last.
