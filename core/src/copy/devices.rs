@@ -1,10 +1,10 @@
 //! Tells the new kernel's allocators what the old kernel's devices are using.
 
-use super::copier::Copier;
+use super::copier::{Copier, read};
 use super::in_use::{InUse, User};
-use super::memo::{Memo, Role, TreeId};
+use super::memo::{Role, TreeId};
 use super::page_tables::{Owner, Stage, Tree};
-use super::{Error, Mode, Plan, Problem, Reserve};
+use super::{Error, Mode, Problem, Reserve};
 use crate::address::{Iova, PhysAddr, Requester};
 use crate::memory::{IovaReserver, PhysReader};
 use crate::radix::{Format, Run};
@@ -23,7 +23,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
     /// A page table is copied as it is looked at, once, however many devices use it: then it is at hand. The entries
     /// that lead to it are copied later.
     pub(super) fn devices(&mut self, unit: &Unit, told: Telling<'_>, walk: &mut Scratch) -> Result<(), Error> {
-        self.unread = widths(self.old, self.unit, unit, self.plan, self.memo, walk, told.unread)?;
+        self.widths(unit, walk, told.unread)?;
         let mut walk = unit.walk(self.old, walk).budget(self.plan.options.budget);
         let uses = InUse::new(self.unit, told.iovas);
         let mut devices = Devices { copier: self, unit, uses, unread: told.unread, device: None, failed: None };
@@ -34,6 +34,46 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
         }
         uses.finish()?;
         self.plan.ranges = self.plan.ranges.saturating_add(uses.ranges);
+        Ok(())
+    }
+
+    /// Finds out how many bits the addresses of each domain have. Those of devices with different page tables may
+    /// differ, and a domain is opened once.
+    fn widths(&mut self, unit: &Unit, walk: &mut Scratch, planned: Option<u64>) -> Result<(), Error> {
+        let mut walk = unit.walk(self.old, walk).budget(self.plan.options.budget);
+        while let Some(step) = walk.next() {
+            match step {
+                Step::Device(found) => {
+                    let found = *found;
+                    walk.skip();
+                    if let Some(domain) = found.domain() {
+                        let tree = tree(&found);
+                        let first = self.memo.add_domain(self.unit, domain, tree)?.unwrap_or(tree);
+                        self.memo.widen(self.unit, domain, first, width(&found))?;
+                    }
+                }
+                Step::Fault(fault) => match fault.cause {
+                    Cause::Budget(bound) => return Err(Error::Budget { unit: self.unit, bound }),
+                    Cause::Unreadable(error) => self.miss(fault, error.addr, false, planned)?,
+                    _ => {}
+                },
+                Step::Run(_) | Step::Table(_) | Step::Shared(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A table can't be read when looking for what is in use. More of them than planned, and something is missed.
+    fn miss(&mut self, fault: Fault, addr: PhysAddr, stays: bool, planned: Option<u64>) -> Result<(), Error> {
+        self.plan.unread = self.plan.unread.saturating_add(1);
+        if planned.is_some_and(|planned| self.plan.unread > planned) {
+            return Err(Error::Incomplete { unit: self.unit, fault });
+        }
+        // One that can be read by now is not met again when it is copied.
+        if stays || planned.is_none() && read(self.old, addr, &mut self.images.root).is_ok() {
+            return self.lose_table(fault, true);
+        }
+        self.unread.get_or_insert(fault);
         Ok(())
     }
 }
@@ -134,12 +174,9 @@ impl<R: PhysReader + ?Sized> Devices<'_, '_, '_, '_, R> {
     fn told(&mut self, fault: &Fault) -> Result<(), Error> {
         match fault.cause {
             Cause::Budget(bound) => return Err(Error::Budget { unit: self.copier.unit, bound }),
-            Cause::Unreadable(_) => {
-                unread(self.copier.unit, *fault, self.copier.plan, self.unread)?;
-                self.copier.unread.get_or_insert(*fault);
-                if stays(self.copier.mode, self.device.as_ref(), fault) {
-                    self.copier.lose_table(*fault, true)?;
-                }
+            Cause::Unreadable(error) => {
+                let stays = stays(self.copier.mode, self.device.as_ref(), fault);
+                self.copier.miss(*fault, error.addr, stays, self.unread)?;
             }
             // Those of copied tables are told when they are copied.
             Cause::Loop { .. } if stays(self.copier.mode, self.device.as_ref(), fault) => {
@@ -162,53 +199,6 @@ fn stays(mode: Mode, device: Option<&Device>, fault: &Fault) -> bool {
             !matches!(fault.cause, Cause::Unreadable(error) if error.addr == second.root.page())
         }
         (Mode::Copy, ..) => false,
-    }
-}
-
-/// Finds out how many bits the addresses of each domain have. Those of devices with different page tables may differ,
-/// and a domain is opened once. Returns the first table that could not be read.
-fn widths<R: PhysReader + ?Sized>(
-    old: &R,
-    number: usize,
-    unit: &Unit,
-    plan: &mut Plan,
-    memo: &mut Memo<'_>,
-    walk: &mut Scratch,
-    planned: Option<u64>,
-) -> Result<Option<Fault>, Error> {
-    let mut first_unread = None;
-    let mut walk = unit.walk(old, walk).budget(plan.options.budget);
-    while let Some(step) = walk.next() {
-        match step {
-            Step::Device(found) => {
-                let found = *found;
-                walk.skip();
-                if let Some(domain) = found.domain() {
-                    let tree = tree(&found);
-                    let first = memo.add_domain(number, domain, tree)?.unwrap_or(tree);
-                    memo.widen(number, domain, first, width(&found))?;
-                }
-            }
-            Step::Fault(fault) => match fault.cause {
-                Cause::Budget(bound) => return Err(Error::Budget { unit: number, bound }),
-                Cause::Unreadable(_) => {
-                    unread(number, fault, plan, planned)?;
-                    first_unread.get_or_insert(fault);
-                }
-                _ => {}
-            },
-            Step::Run(_) | Step::Table(_) | Step::Shared(_) => {}
-        }
-    }
-    Ok(first_unread)
-}
-
-/// Counts a table that can't be read. More of them than planned, and something in use is missed.
-fn unread(unit: usize, fault: Fault, plan: &mut Plan, planned: Option<u64>) -> Result<(), Error> {
-    plan.unread = plan.unread.saturating_add(1);
-    match planned {
-        Some(planned) if plan.unread > planned => Err(Error::Incomplete { unit, fault }),
-        _ => Ok(()),
     }
 }
 

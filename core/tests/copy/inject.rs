@@ -164,6 +164,49 @@ fn each_read_fails_once() {
     }
 }
 
+/// A table that can't be read for a moment is told in the plan, beside one that never can.
+#[test]
+fn each_read_of_a_plan_fails_once_beside_a_table_that_is_lost() {
+    let (words, unit) = with_pasids();
+    for (lends, options) in [false, true].into_iter().flat_map(|lends| [KEEP, keep(ADOPT)].map(|keep| (lends, keep))) {
+        for page in (0x2000..0x10_0000).step_by(0x1000).filter(|page| words.holds(*page)) {
+            let mut tried = 0;
+            for call in 0.. {
+                let failed = words.with(|memory| {
+                    let old = Old { broken: Some(PhysAddr(page)), ..Old::new(memory, lends) };
+                    *old.reads.borrow_mut() = Failing::at(call);
+                    let mut told = Vec::new();
+                    let tell = |_, problem: &Problem| match problem {
+                        Problem::Lost(fault) | Problem::Unreserved(fault) => told.push(fault.cause),
+                        problem => panic!("{problem}"),
+                    };
+                    let plan = copy::plan(&old, &[unit], &options, &mut Bench::new(1 << 10).work(), tell);
+                    let failed = old.failed.get();
+                    let is_told = |addr| {
+                        told.iter().any(|cause| matches!(cause, Cause::Unreadable(error) if error.addr == addr))
+                    };
+                    match plan {
+                        Ok(plan) => {
+                            // One that always fails may lie behind the other, which is lost with all that it leads to.
+                            let told_of = failed.unwrap_or(PhysAddr(page));
+                            assert!(is_told(told_of), "{page:#x} {failed:?} {call}: {told:x?}");
+                            assert_eq!(plan.lost, told.len() as u64);
+                        }
+                        Err(error) => assert!(matches!(error, Error::Incomplete { .. }), "{error}"),
+                    }
+                    failed
+                });
+                if failed.is_none() {
+                    break;
+                }
+                tried += 1;
+            }
+            // Without the context table only the root table is read: to find the widths, the devices, and to be copied.
+            assert!(tried >= 3, "{page:#x}: {tried}");
+        }
+    }
+}
+
 /// A read that fails in `execute` only: an error and nothing left of it, or under `Keep` a table less, unless copies were
 /// made already of what it leads to.
 #[test]

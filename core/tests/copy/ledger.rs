@@ -213,7 +213,7 @@ pub struct Old<'m, 's> {
     pub memory: &'m SparseMemory<'s>,
     pub lends: bool,
     pub reads: RefCell<Failing>,
-    /// The page whose read failed.
+    /// The page whose read failed that was to fail.
     pub failed: Cell<Option<PhysAddr>>,
     /// A page that was not lent because it fails, and is going to be asked for again.
     pub not_lent: Cell<Option<PhysAddr>>,
@@ -237,8 +237,11 @@ impl<'m, 's> Old<'m, 's> {
 impl PhysReader for Old<'_, '_> {
     fn read_page(&self, addr: PhysAddr, page: &mut Page) -> Result<(), ReadError> {
         let failed_to_lend = self.not_lent.take() == Some(addr.page());
-        if failed_to_lend || self.broken == Some(addr.page()) || !self.lends && self.reads.borrow_mut().now() {
-            self.failed.set(Some(addr.page()));
+        let broken = self.broken == Some(addr.page());
+        if failed_to_lend || broken || !self.lends && self.reads.borrow_mut().now() {
+            if !broken {
+                self.failed.set(Some(addr.page()));
+            }
             // What a page holds after an error means nothing.
             page.words_mut().fill(0xdead_beef_0000_0fff.into());
             return Err(ReadError::new(addr, ReadErrorKind::Io(5)));
