@@ -4,9 +4,7 @@ use iopt::coalesce::DeviceRange;
 use iopt::copy::Problem;
 use iopt::memory::{CacheSlot, Cached, Failing, OldMemory, Page, PageEvent, ReadError, ReadErrorKind, Traced};
 use iopt::radix::{Bound, Defect, NestedRefusal, Refusal, Visit};
-use iopt::vtd::{
-    Cause, DeliveryMode, Fault, FaultReason, InterruptCause, Place, SourceValidation, Structure,
-};
+use iopt::vtd::{Cause, DeliveryMode, Fault, FaultReason, InterruptCause, Place, SourceValidation, Structure};
 use iopt::{DomainId, Iova, IovaRange, Permissions, PhysAddr, PhysRange, SourceId};
 use std::fmt::Display;
 

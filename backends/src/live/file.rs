@@ -135,10 +135,27 @@ mod tests {
         }
         assert!(!open_error("/dev/mem", Role::Mem, EIO).contains("CONFIG"));
         assert!(!open_error("x", Role::Other, ENOENT).contains("CONFIG"));
-        let read = ErrorKind::read(Role::Mem, 0x1000, io::Error::from_raw_os_error(EPERM)).to_string();
-        assert!(read.contains("offset 0x1000") && read.ends_with("CONFIG_STRICT_DEVMEM"), "{read}");
+        for (role, errno, expected) in [
+            (Role::Mem, EPERM, "CONFIG_STRICT_DEVMEM"),
+            (Role::Kcore, EPERM, "locked down (confidentiality)"),
+            (Role::Vmcore, EIO, "can't get at this part of the old memory"),
+            (Role::Iomem, EACCES, NOT_ROOT),
+            (Role::Iomem, EIO, "(os error 5)"),
+        ] {
+            let read = ErrorKind::read(role, 0x1000, io::Error::from_raw_os_error(errno)).to_string();
+            assert!(read.contains("offset 0x1000") && read.ends_with(expected), "{read}");
+        }
         let reason = |errno| reason_not_to_map(&io::Error::from_raw_os_error(errno));
         assert!(reason(EPERM).is_some_and(|reason| reason.contains("iomem=relaxed")));
         assert!(reason(EINVAL).is_some() && reason(EAGAIN).is_some() && reason(EIO).is_none());
+    }
+
+    #[test]
+    fn a_file_is_read_whole_or_not_at_all() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"1234").unwrap();
+        assert_eq!(read_all(file.path(), Role::Other, 4).unwrap(), b"1234");
+        let error = read_all(file.path(), Role::Other, 3).unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::TooLarge { most: 3 }), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! The first kernel's memory, as makedumpfile's formats have it.
 
 use iopt::PhysAddr;
-use iopt::memory::{Page, PhysReader, ReadErrorKind, ranges};
+use iopt::memory::{Page, PhysReader, ReadError, ReadErrorKind, ranges};
 use iopt::vtd::{Cap, Ecap, Rtaddr, Unit};
 use iopt::walk::Scratch;
 use iopt_backends::{Format, Image, Kdump, KdumpPageErrorKind, OpenOptions};
@@ -116,7 +116,13 @@ fn invalid_file_that_is_cut_while_it_is_open() {
     let image = iopt_backends::open(file.path()).unwrap();
     let compressed = |addr: &PhysAddr| image.lend_page(*addr).is_none();
     let addrs: Vec<PhysAddr> = pages(&image).into_iter().filter(compressed).collect();
-    let reason = |addr: &PhysAddr| image.kdump().unwrap().read(*addr, &mut Page::ZERO.clone()).err();
+    let reason = |addr: &PhysAddr| {
+        let error = image.kdump().unwrap().read(*addr, &mut Page::ZERO.clone()).err()?;
+        assert!(error.to_string().ends_with("unexpected end of file"), "{error}");
+        let told = image.read_page(*addr, &mut Page::ZERO.clone());
+        assert_eq!(told, Err(ReadError::new(*addr, ReadErrorKind::Io(0))));
+        Some(error)
+    };
     // The mapping's last page stays, so that all of it can still be touched.
     file.as_file().set_len(80_835 - 3000).unwrap();
     let errors: Vec<KdumpPageErrorKind> = addrs.iter().filter_map(reason).map(|error| error.kind).collect();

@@ -4,7 +4,7 @@ use super::shapes::{TOP, memory, unit};
 use super::walk;
 use iopt::memory::Slot;
 use iopt::radix::Run;
-use iopt::walk::{Flow, Scratch, Visitor};
+use iopt::walk::{Flow, MemoSlot, Scratch, Visitor};
 
 /// Answers `last` to the run of this number, and counts all that it is told of.
 struct Counting {
@@ -54,4 +54,21 @@ fn ranges_tell_what_their_walk_did() {
     let (faults, leaves, tables) = walk(&memory, u64::MAX);
     let statistics = ranges.statistics();
     assert_eq!((statistics.faults, statistics.leaves, statistics.tables), (faults.len() as u64, leaves, tables));
+}
+
+/// What a visitor has no word for, it goes past.
+#[test]
+fn a_visitor_of_runs_goes_past_shared_tables_and_faults() {
+    let mut slots = vec![Slot::EMPTY; 8];
+    let leaves = [(0x6000, 0x10_0003), (0x6008, 0x20_0003)];
+    let words = [(TOP, 0x4003), (TOP + 8, TOP | 3), (0x4000, 0x5003), (0x5000, 0x6003), (0x5010, 0x6003)];
+    let memory = memory(&mut slots, 4, words.into_iter().chain(leaves));
+    let (mut scratch, mut memo) = (Scratch::default(), [MemoSlot::EMPTY; 16]);
+    for (slots, expected) in [(0, (2, 1)), (16, (1, 1))] {
+        let mut visitor = Counting { number: u64::MAX, last: Flow::Stop, runs: 0 };
+        let unit = unit();
+        let mut walk = unit.walk(&memory, &mut scratch).memo(&mut memo[..slots]);
+        walk.visit(&mut visitor);
+        assert_eq!((visitor.runs, walk.statistics().faults), expected, "{slots} slots");
+    }
 }

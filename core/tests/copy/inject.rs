@@ -182,9 +182,8 @@ fn each_read_of_a_plan_fails_once_beside_a_table_that_is_lost() {
                     };
                     let plan = copy::plan(&old, &[unit], &options, &mut Bench::new(1 << 10).work(), tell);
                     let failed = old.failed.get();
-                    let is_told = |addr| {
-                        told.iter().any(|cause| matches!(cause, Cause::Unreadable(error) if error.addr == addr))
-                    };
+                    let is_told =
+                        |addr| told.iter().any(|cause| matches!(cause, Cause::Unreadable(error) if error.addr == addr));
                     match plan {
                         Ok(plan) => {
                             // One that always fails may lie behind the other, which is lost with all that it leads to.
