@@ -16,7 +16,8 @@ pub type Units<'a> = (&'a Unit, &'a [Unit]);
 pub struct Translator<'a, R> {
     units: Units<'a>,
     reader: &'a Counted<R>,
-    devices: HashMap<Requester, Resolved>,
+    /// Boxed, since they are large, and a map has twice the room that it needs.
+    devices: HashMap<Requester, Box<Resolved>>,
     copy: Page,
     path: Vec<PathEntry>,
     leaves: u64,
@@ -47,7 +48,9 @@ impl<'a, R: PhysReader> Translator<'a, R> {
         }
         let resolved = match self.devices.entry(requester) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(resolve(self.units, self.reader, requester, &mut self.copy)),
+            Entry::Vacant(unknown) => {
+                unknown.insert(Box::new(resolve(self.units, self.reader, requester, &mut self.copy)))
+            }
         };
         let translated = match &resolved.device {
             Ok(device) => device.translate(self.reader, iova, access, &mut self.copy, |entry| self.path.push(entry)),

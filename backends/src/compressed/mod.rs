@@ -107,7 +107,7 @@ impl fmt::Display for Compression {
 }
 
 /// What went wrong, with the place in the file.
-#[cfg(any(feature = "gzip", feature = "zlib"))]
+#[cfg(any(feature = "gzip", feature = "xz", feature = "zlib"))]
 fn at(whole: &[u8], rest: &[u8], error: std::io::Error) -> Stop {
     let offset = whole.len().saturating_sub(rest.len());
     Stop::Failed(std::io::Error::new(error.kind(), format!("at offset {offset:#x}: {error}")))

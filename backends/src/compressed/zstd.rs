@@ -33,8 +33,11 @@ pub(super) fn decompress(bytes: &[u8], to: &mut Sink) -> Result<(), Stop> {
         let mut stream = StreamingDecoder::new(frame.bytes).map_err(|_| why())?;
         to.fill(&mut stream).map_err(|stop| stop.placed(|_| why()))?;
         let decoder = stream.into_frame_decoder();
-        if decoder.get_checksum_from_data().is_some_and(|sum| decoder.get_calculated_checksum() != Some(sum)) {
-            return Err(damaged("the checksum of a frame does not match its contents"));
+        let found = decoder.get_calculated_checksum().unwrap_or_default();
+        if let Some(sum) = decoder.get_checksum_from_data().filter(|sum| *sum != found) {
+            return Err(damaged(format!(
+                "at offset {offset:#x}: expected contents with the checksum {sum:#010x}, found {found:#010x}"
+            )));
         }
         let found = size(to).saturating_sub(start);
         if found != content {
