@@ -89,7 +89,7 @@ fn what_is_no_table_is_refused_before_anything_is_allocated() {
 struct Failing<'p, 's> {
     pages: &'p mut SparseMemory<'s>,
     left: u32,
-    balance: isize,
+    balance: usize,
 }
 
 impl Failing<'_, '_> {
@@ -102,7 +102,7 @@ impl Failing<'_, '_> {
 impl PageAllocator for Failing<'_, '_> {
     fn allocate(&mut self, pages: usize) -> Result<PhysAddr, AllocError> {
         self.fail()?;
-        self.balance += pages as isize;
+        self.balance += pages;
         self.pages.allocate(pages)
     }
 
@@ -121,7 +121,7 @@ impl PageAllocator for Failing<'_, '_> {
     }
 
     fn free(&mut self, addr: PhysAddr, pages: usize) {
-        self.balance -= pages as isize;
+        self.balance -= pages;
         self.pages.free(addr, pages);
     }
 }

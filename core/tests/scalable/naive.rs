@@ -129,8 +129,8 @@ impl Naive<'_> {
                 (iova, 12, (true, true))
             }
             Space::First { top, levels, nxe } => {
-                let sign = (iova as i64) >> (11 + 9 * levels);
-                check(sign == 0 || sign == -1, 0x80)?;
+                let sign = 11 + 9 * levels;
+                check(iova >> sign == 0 || iova >> sign == u64::MAX >> sign, 0x80)?;
                 self.first_stage(top, levels, nxe, iova, access)?
             }
             Space::Second { top, levels } => {
