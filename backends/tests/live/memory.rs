@@ -108,6 +108,22 @@ fn a_page_that_can_not_be_delivered_is_no_hole() {
 }
 
 #[test]
+fn a_page_that_each_source_has_and_none_can_deliver_fails_as_in_the_first() {
+    let machine = Machine::new();
+    for name in ["proc/first", "proc/second"] {
+        machine.kcore(&[(0x5000, vec![1; 0x1000]), (0x9000, vec![2; 0x1000])]);
+        std::fs::rename(machine.path("proc/kcore"), machine.path(name)).unwrap();
+        let file = machine.file(name);
+        file.set_len(file.metadata().unwrap().len() - 0x800).unwrap();
+    }
+    let [kcore, vmcore] = ["proc/first", "proc/second"].map(|name| machine.path(name));
+    let memory = Memory::open(&Paths { kcore, vmcore, ..Paths::in_folder(machine.folder()) }).unwrap();
+    assert_eq!(sources(&memory), ["first", "second"]);
+    let read = [0x5000, 0x9000].map(|addr| read(&memory, addr).map(|page| page.word(0)));
+    assert_eq!(read, [Err(ReadErrorKind::Io(0)), Ok(0x0202_0202_0202_0202)]);
+}
+
+#[test]
 fn devmem_serves_where_nothing_else_does() {
     let image = open(capture("vfio-48/mem.lime.xz")).unwrap();
     let machine = Machine::new();
@@ -115,6 +131,7 @@ fn devmem_serves_where_nothing_else_does() {
     machine.mem(&parts(&image, 0, u64::MAX));
     let memory = memory(&machine);
     assert_eq!(sources(&memory), ["mem"]);
+    assert!(memory.vmcoreinfo().is_none(), "it is in no note of that file");
     assert!(ranges(&memory).eq(ranges(&image)));
     assert_eq!(walk("vfio-48", &memory), walk("vfio-48", &image));
     // The registers are in that file too, and must not be read as memory.

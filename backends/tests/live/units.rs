@@ -90,3 +90,23 @@ fn a_table_that_is_none_is_refused_and_a_damaged_one_read_as_far_as_it_goes() {
     assert_eq!(found.malformed.len() + found.units.len(), 1 + usize::from(found.units.len() == 1), "{found:?}");
     assert!(!found.malformed.is_empty());
 }
+
+/// An RMRR of 24 bytes and an ATSR of 8, which are no units.
+#[test]
+fn other_structures_of_the_table_are_passed_by() {
+    let machine = Machine::new();
+    machine.unit("intremap");
+    let paths = Paths::in_folder(machine.folder());
+    let mut table = fs::read(&paths.dmar).unwrap();
+    let alone = units(&machine);
+    let region = [&[1, 0, 24, 0, 0, 0, 0, 0][..], &0x7000_0000_u64.to_le_bytes(), &0x7000_0fff_u64.to_le_bytes()];
+    table.extend(region.concat());
+    table.extend([2, 0, 8, 0, 1, 0, 0, 0]);
+    let length = table.len() as u32;
+    table[4..8].copy_from_slice(&length.to_le_bytes());
+    table[9] = 0;
+    table[9] = table.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)).wrapping_neg();
+    fs::write(&paths.dmar, &table).unwrap();
+    let found = units(&machine);
+    assert_eq!((found.units.len(), found.malformed.len()), (alone.units.len(), 0), "{found:?}");
+}
