@@ -20,6 +20,7 @@ mod first_stage;
 mod naive;
 #[path = "../common/numbers.rs"]
 mod numbers;
+mod odd;
 mod second_stage;
 mod tree;
 mod twin;
