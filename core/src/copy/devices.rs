@@ -6,7 +6,7 @@ use super::memo::{Role, TreeId};
 use super::page_tables::{Owner, Stage, Tree};
 use super::{Error, Mode, Problem, Reserve};
 use crate::address::{Iova, PhysAddr, Requester};
-use crate::memory::{IovaReserver, PhysReader};
+use crate::memory::{IovaReserver, PhysReader, ReadError, ReadErrorKind};
 use crate::radix::{Format, Run};
 use crate::vtd::{AddressSpace, Cap, Cause, Device, DeviceEntries, Fault, Structure, Unit};
 use crate::walk::{Flow, Scratch, Step, Visitor};
@@ -54,7 +54,7 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
                 }
                 Step::Fault(fault) => match fault.cause {
                     Cause::Budget(bound) => return Err(Error::Budget { unit: self.unit, bound }),
-                    Cause::Unreadable(error) => self.miss(fault, error.addr, false, planned)?,
+                    Cause::Unreadable(error) => self.miss(fault, error, false, planned)?,
                     _ => {}
                 },
                 Step::Run(_) | Step::Table(_) | Step::Shared(_) => {}
@@ -64,13 +64,14 @@ impl<R: PhysReader + ?Sized> Copier<'_, '_, R> {
     }
 
     /// A table can't be read when looking for what is in use. More of them than planned, and something is missed.
-    fn miss(&mut self, fault: Fault, addr: PhysAddr, stays: bool, planned: Option<u64>) -> Result<(), Error> {
+    fn miss(&mut self, fault: Fault, error: ReadError, stays: bool, planned: Option<u64>) -> Result<(), Error> {
         self.plan.unread = self.plan.unread.saturating_add(1);
         if planned.is_some_and(|planned| self.plan.unread > planned) {
             return Err(Error::Incomplete { unit: self.unit, fault });
         }
-        // One that can be read by now is not met again when it is copied.
-        if stays || planned.is_none() && read(self.old, addr, &mut self.images.root).is_ok() {
+        // One that can be read by now is not met again when it is copied. Where there is no memory, none comes.
+        let may_pass = planned.is_none() && error.kind != ReadErrorKind::Hole;
+        if stays || may_pass && read(self.old, error.addr, &mut self.images.root).is_ok() {
             return self.lose_table(fault, true);
         }
         self.unread.get_or_insert(fault);
@@ -176,7 +177,7 @@ impl<R: PhysReader + ?Sized> Devices<'_, '_, '_, '_, R> {
             Cause::Budget(bound) => return Err(Error::Budget { unit: self.copier.unit, bound }),
             Cause::Unreadable(error) => {
                 let stays = stays(self.copier.mode, self.device.as_ref(), fault);
-                self.copier.miss(*fault, error.addr, stays, self.unread)?;
+                self.copier.miss(*fault, error, stays, self.unread)?;
             }
             // Those of copied tables are told when they are copied.
             Cause::Loop { .. } if stays(self.copier.mode, self.device.as_ref(), fault) => {
